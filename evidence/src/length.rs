@@ -20,6 +20,6 @@ pub const fn to_u64(length: usize) -> u64 {
 /// A number of a document as a length in memory.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "usize has 64 bits: asserted above")]
-pub(crate) const fn to_usize(length: u64) -> usize {
+pub const fn to_usize(length: u64) -> usize {
     length as usize
 }

@@ -93,6 +93,14 @@ pub fn check_refs(act: &Act, wanted: &[&str]) -> Result<(), Failure> {
     Err(Failure::malformed(format!("{} has the refs {names:?}, its type has {wanted:?}", act.act)))
 }
 
+/// A ref of an act.
+///
+/// # Errors
+/// When the act lacks it. [`check_refs`] has said so before.
+pub fn required_ref<'act>(act: &'act Act, name: &str) -> Result<&'act str, Failure> {
+    act.reference(name).ok_or_else(|| Failure::malformed(format!("the act has no ref {name}")))
+}
+
 async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<(), Failure> {
     let Some(digest) = act.detail else {
         return if bytes.is_empty() {
@@ -106,9 +114,6 @@ async fn store_detail(collector: &Collector, act: &Act, bytes: &[u8]) -> Result<
 }
 
 /// Makes a text of our own durable and returns the digest that an act commits to.
-///
-/// # Errors
-/// When the stores do not take it.
 pub async fn store_text(collector: &Collector, text: &str) -> Result<evidence::digest::Digest, Failure> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).or_unavailable("draw a salt")?;

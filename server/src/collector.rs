@@ -3,8 +3,6 @@
 //! Guarantee: one value, built once at the start and passed by reference; no globals. Not here: the state of a single service
 //! (`services`, `upkeep`); starting and stopping (`ops::run`).
 
-pub(crate) mod watches;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::blocking::blocking;
-use crate::collector::watches::OrderWatches;
 use crate::endpoints::LiveEndpoints;
 use crate::failure::{Failure, OrFailure as _};
 use crate::log::cosigning::Cosigning;
@@ -58,8 +55,6 @@ pub struct Collector {
     pub registry: Arc<Registry>,
     /// Endpoints with a live call.
     pub live: LiveEndpoints,
-    /// People who watch orders.
-    pub watches: OrderWatches,
     /// Cancelled first when the collector drains: from then on nothing new begins.
     pub intake: CancellationToken,
     /// Cancelled when the deadline of the drain passed, or all work ended.
@@ -108,9 +103,6 @@ impl Collector {
     }
 
     /// A signed object from the stores.
-    ///
-    /// # Errors
-    /// When no store has it whole.
     pub async fn document(&self, key: Key) -> Result<Signed, Failure> {
         let replicas = self.replicas.clone();
         let bytes = blocking(move || replicas.read(&key)).await?.or_unavailable("read a document")?;
@@ -118,9 +110,6 @@ impl Collector {
     }
 
     /// Makes a signed object durable. If the same document arrives with other signatures, the first object stays.
-    ///
-    /// # Errors
-    /// When the stores do not take it.
     pub async fn store_document(&self, signed: &Signed) -> Result<Written, Failure> {
         let (replicas, key, bytes) =
             (self.replicas.clone(), Key::document(signed.digest().as_bytes()), signed.encode());
@@ -131,9 +120,6 @@ impl Collector {
     }
 
     /// The signed act of an entry, from the leaf or the stores.
-    ///
-    /// # Errors
-    /// When neither ledger nor stores give it.
     pub async fn act_document(&self, index: u64) -> Result<Signed, Failure> {
         self.recorder.wait_until_published(index).await?;
         let log = self.recorder.sequencer().log().clone();
@@ -173,11 +159,6 @@ impl Collector {
                 signed.map(Into::into).or_internal("read a roster")
             })
             .collect()
-    }
-
-    /// Tells watchers that something about an order changed.
-    pub fn order_changed(&self, order: &Digest) {
-        self.watches.changed(&order.to_string());
     }
 
     /// Wakes the endpoints that an order addresses, because it came into force.

@@ -3,7 +3,7 @@
 //! of their own below `keys/`.
 
 pub mod layout;
-pub mod pace;
+pub(crate) mod pace;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use serde::Deserialize;
-pub use store::StoreLocation;
+pub(crate) use store::StoreLocation;
 use store::settings::{self, SettingsError, quoted, store_of_table, store_to_toml};
 use store::{Degraded, ReplicationPolicy};
 
@@ -161,10 +161,7 @@ impl Config {
     }
 
     /// Reads settings out of text.
-    ///
-    /// # Errors
-    /// What is wrong, for the user.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         settings::parse(text, Self::check)
     }
 
@@ -202,7 +199,7 @@ impl Config {
     }
 
     /// The file that `init` writes: every setting with its meaning. Reads back as the same settings.
-    pub fn to_commented(&self) -> String {
+    pub(crate) fn to_commented(&self) -> String {
         let Self { deployment, collector, listen, reach, replication, stores, tsas, scrub } = self;
         let degraded = match replication.degraded {
             Degraded::Accept => "accept",

@@ -221,7 +221,7 @@ impl LiveEndpoints {
         records.count();
     }
 
-    /// What is known of `endpoint` in this generation.
+    /// What is known of `endpoint` in this generation; the empty view when it did not speak yet.
     pub fn view(&self, endpoint: &str, generation: u64) -> LiveView {
         let records = self.lock();
         records
@@ -269,6 +269,7 @@ impl Record {
     fn note_clock(&mut self, local_unix_ms: Option<u64>, at: Moment) {
         if let Some(local) = local_unix_ms {
             let offset = i128::from(local) - i128::from(at.unix_ms);
+            // Shown to people: an endpoint that names a time of the far future shows the largest offset there is.
             self.view.clock_offset_ms = i64::try_from(offset).unwrap_or(i64::MAX);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evidence::entry::state::CollectionState;
-
+use evidence::length::to_u64;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -74,7 +74,7 @@ table! {
 
 /// An endpoint's call began (`+1`) or ended (`-1`).
 pub fn endpoints_connected(now: usize) {
-    gauge!(ENDPOINTS).set(as_gauge(now));
+    gauge!(ENDPOINTS).set(as_gauge(to_u64(now)));
 }
 
 /// An identity was seen twice, or its state went back.
@@ -132,7 +132,7 @@ pub fn verifier_died() {
 }
 
 /// How many objects lack copies.
-pub fn repairs_pending(now: usize) {
+pub fn repairs_pending(now: u64) {
     gauge!(REPAIRS).set(as_gauge(now));
 }
 
@@ -143,7 +143,7 @@ pub fn scrubbed(bytes: u64) {
 
 /// How many capabilities the buckets have lost, as this start found.
 pub fn capabilities_lost(now: usize) {
-    gauge!(CAPABILITIES_LOST).set(as_gauge(now));
+    gauge!(CAPABILITIES_LOST).set(as_gauge(to_u64(now)));
 }
 
 /// A stored object is missing or changed.
@@ -174,7 +174,7 @@ pub fn ledger_contradicted() {
 
 /// How many entries no witness has seen.
 pub fn uncosigned_entries(now: u64) {
-    gauge!(UNCOSIGNED).set(as_gauge(usize::try_from(now).unwrap_or(usize::MAX)));
+    gauge!(UNCOSIGNED).set(as_gauge(now));
 }
 
 /// A read of evidence began.
@@ -197,9 +197,9 @@ pub fn request_refused(code: &'static str) {
     counter!(REFUSED, "code" => code).increment(1);
 }
 
-/// Counts far below 2^53 as gauges; a wrong last digit beyond would harm nobody.
-fn as_gauge(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+/// A count as a gauge. Above 2^53 its last digits are rounded, which harms nobody.
+fn as_gauge(count: u64) -> f64 {
+    count as f64
 }
 
 static PAGE: OnceLock<Page> = OnceLock::new();
@@ -224,9 +224,6 @@ pub enum MetricsError {
 const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// Starts recording in this process, once; later calls give the same page.
-///
-/// # Errors
-/// When another recorder is installed already.
 pub fn install() -> Result<Page, MetricsError> {
     if let Some(page) = PAGE.get() {
         return Ok(page.clone());

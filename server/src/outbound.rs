@@ -99,6 +99,7 @@ impl HttpClient {
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        // An answer without a content type is not of the type that the caller expects.
         let content_type = content_type.and_then(|kind| kind.split(';').next()).unwrap_or_default();
         let content_type = content_type.trim().to_owned();
         let mut body = Vec::new();

@@ -10,7 +10,7 @@ mod column;
 pub(crate) mod condition;
 pub(crate) mod disposals;
 pub(crate) mod endpoints;
-pub mod entries;
+pub(crate) mod entries;
 pub(crate) mod fence;
 pub(crate) mod hold_marks;
 pub(crate) mod holds;
@@ -35,8 +35,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::failure::Failure;
 
-pub use projection::ProjectionError;
-pub use repair::{
+pub(crate) use projection::ProjectionError;
+pub(crate) use repair::{
     QueueSink, RepairTask, hurry, is_wanting, keep_only, lacking, lost, repair_done, repair_failed,
     repairs_due, repairs_waiting, want, wanting_on,
 };
@@ -131,7 +131,7 @@ impl Db {
     /// # Errors
     /// What the closure returns, or `DbError` of the surrounding transaction.
     pub fn read<T, E: From<DbError>>(&self, act: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
-        let lease = Lease::take(&self.shared);
+        let lease = Lease::borrow_reader(&self.shared);
         let Some(connection) = &lease.connection else {
             return Err(DbError::Closed.into());
         };
@@ -204,7 +204,7 @@ struct Lease<'db> {
 }
 
 impl<'db> Lease<'db> {
-    fn take(shared: &'db Shared) -> Self {
+    fn borrow_reader(shared: &'db Shared) -> Self {
         let mut free = shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(connection) = free.pop() {

@@ -16,6 +16,7 @@ pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod mirrors;
 pub(crate) mod monitors;
+pub(crate) mod order_watches;
 pub(crate) mod orders;
 pub(crate) mod reads;
 pub(crate) mod rosters;
@@ -29,6 +30,7 @@ use crate::upkeep::Upkeep;
 use export::Exporter;
 use ingest::Ingest;
 use ingest::verifier::Program;
+use order_watches::OrderWatches;
 use orders::OrderDesk;
 use reads::Reads;
 
@@ -53,11 +55,16 @@ impl Services {
     #[must_use]
     pub fn new(upkeep: Upkeep, program: &Program, tsas: Vec<TsaClient>) -> Self {
         let (collector, upkeep) = (Arc::clone(&upkeep.collector), Arc::new(upkeep));
-        let ingest = Ingest::new(Arc::clone(&collector), Arc::clone(&upkeep), program.clone());
-        let ingest = Arc::new(ingest);
+        let watches = Arc::new(OrderWatches::default());
+        let ingest = Arc::new(Ingest::new(
+            Arc::clone(&collector),
+            Arc::clone(&upkeep),
+            Arc::clone(&watches),
+            program.clone(),
+        ));
         let reads = Arc::new(Reads::new(Arc::clone(&collector), program.clone()));
         Self {
-            orders: Arc::new(OrderDesk::new(Arc::clone(&collector), Arc::clone(&ingest))),
+            orders: Arc::new(OrderDesk::new(Arc::clone(&collector), Arc::clone(&ingest), watches)),
             exporter: Arc::new(Exporter::new(Arc::clone(&collector), Arc::clone(&reads), tsas)),
             collector,
             upkeep,

@@ -48,6 +48,7 @@ pub use key::{ContentCheck, Key, KeyError, KeyKind};
 pub use location::StoreLocation;
 pub use replicas::{
     Degraded, ReplicaError, ReplicaWriter, Replicas, ReplicationPolicy, Wanting, WantingSink, Written,
+    count_of_stores,
 };
 #[cfg(feature = "buckets")]
 pub use s3::S3Store;

@@ -34,6 +34,21 @@ impl Default for ReplicationPolicy {
     }
 }
 
+impl ReplicationPolicy {
+    /// `copies` as rows and messages count them.
+    #[must_use]
+    pub fn copies_wanted(&self) -> u32 {
+        count_of_stores(self.copies)
+    }
+}
+
+/// A number of stores as rows and messages count them.
+#[must_use]
+#[expect(clippy::expect_used, reason = "settings name a handful of stores")]
+pub fn count_of_stores(stores: usize) -> u32 {
+    u32::try_from(stores).expect("a handful")
+}
+
 /// Where an object is stored now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
@@ -284,9 +299,8 @@ impl Replicas {
         let mut domains: Vec<&str> = holders.iter().map(|store| store.domain()).collect();
         domains.sort_unstable();
         domains.dedup();
-        #[expect(clippy::expect_used, reason = "settings name a handful of stores")]
         Written {
-            copies: u32::try_from(holders.len()).expect("a handful"),
+            copies: count_of_stores(holders.len()),
             degraded: holders.len() < self.policy.copies,
             independent: domains.len() >= 2,
         }

@@ -23,7 +23,7 @@ impl Layout {
     }
 
     /// Key and certificate of the certificate authority.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.directory.join("keys/ca")
     }
 
@@ -53,7 +53,7 @@ impl Layout {
     }
 
     /// Public keys of the deployment's authority, with their threshold.
-    pub fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.directory.join("authority")
     }
 
@@ -68,12 +68,12 @@ impl Layout {
     }
 
     /// What each bucket was last seen to be able to do.
-    pub fn capabilities(&self, store: &str) -> PathBuf {
+    pub(crate) fn capabilities(&self, store: &str) -> PathBuf {
         self.directory.join("stores").join(format!("{store}.json"))
     }
 
     /// What lives only while the collector runs.
-    pub fn run(&self) -> PathBuf {
+    pub(crate) fn run(&self) -> PathBuf {
         self.directory.join("run")
     }
 
@@ -86,7 +86,8 @@ impl Layout {
         let refused = |reason: String| LayoutError::Card { path: self.card(), reason };
         let card: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        let key = card.get("log_key").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let key = card.get("log_key").and_then(serde_json::Value::as_str);
+        let key = key.ok_or_else(|| refused("it names no log_key".to_owned()))?;
         VerifierKey::parse(key).map_err(|error| refused(error.to_string()))
     }
 
@@ -94,7 +95,7 @@ impl Layout {
     ///
     /// # Errors
     /// `Mode` names the path and the command that mends it.
-    pub fn check_modes(&self) -> Result<(), LayoutError> {
+    pub(crate) fn check_modes(&self) -> Result<(), LayoutError> {
         check_mode(&self.directory)?;
         check_mode(&self.directory.join("keys"))?;
         for file in [self.ca(), self.log_key(), self.log_key_next(), self.database()] {
@@ -127,7 +128,7 @@ fn check_mode(path: &Path) -> Result<(), LayoutError> {
 ///
 /// # Errors
 /// When it cannot be read or is none.
-pub fn read_authority(path: &Path) -> Result<AuthoritySet, LayoutError> {
+pub(crate) fn read_authority(path: &Path) -> Result<AuthoritySet, LayoutError> {
     let text = fs_err::read_to_string(path).map_err(|source| LayoutError::Io { source })?;
     AuthoritySet::from_trust_file(&text)
         .map_err(|error| LayoutError::Authority { path: path.to_owned(), reason: error.to_string() })

@@ -24,6 +24,7 @@ impl Pace {
     /// Bytes a second that are needed to read `bytes` in time, with a quarter to spare.
     fn needed(&self, bytes: u64) -> u64 {
         let seconds = self.between().as_secs().max(1);
+        // A rate: more than can be counted is too much in any case.
         (bytes / seconds).saturating_add(bytes / seconds / 4)
     }
 

@@ -19,6 +19,7 @@ mod heads;
 mod lost;
 mod rounds;
 mod start;
+mod unreachable;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,15 +28,16 @@ use std::time::Duration;
 
 use evidence::digest::Digest;
 use evidence::log_key::LogKeys;
+use ledger::policy::PolicyWitness;
 use ledger::{Checkpoint, Note, Policy, VerifierKey, verify_consistency};
 use store::{Key, ReplicaError, Replicas};
 use tokio::sync::{Notify, watch};
 
-pub use client::{AskError, WitnessClient};
-pub use heads::CosignedHead;
-pub use lost::{Held, held_by_witnesses};
+pub(crate) use client::{AskError, WitnessClient};
+pub(crate) use heads::CosignedHead;
+pub(crate) use lost::held_by_witnesses;
 pub use rounds::rounds;
-pub use start::WitnessedMore;
+pub(crate) use unreachable::Unreachable;
 
 use crate::log::ledger::{Log, LogError};
 use crate::metrics;
@@ -57,6 +59,8 @@ pub struct WitnessState {
     pub contradicts: bool,
     /// It said to ask again soon.
     pub is_busy: bool,
+    /// The policy names a URL for it, so the collector asks it. Otherwise it must hand its lines in, as a mirror does.
+    pub is_asked: bool,
 }
 
 /// The collector's policy and what cosigners said to it.
@@ -99,10 +103,12 @@ impl Cosigning {
     pub fn open(directory: &Path, log: Log, replicas: Replicas) -> Result<Self, PolicyFileError> {
         let log_key = log.verifier_key().clone();
         let (policy, clients) = policy_of(directory, log.keys())?;
-        let state = State {
-            heads: Heads::default(),
-            witnesses: vec![WitnessState::default(); policy.witnesses().len()],
+        let known = |witness: &PolicyWitness| WitnessState {
+            is_asked: witness.url.is_some(),
+            ..WitnessState::default()
         };
+        let state =
+            State { heads: Heads::default(), witnesses: policy.witnesses().iter().map(known).collect() };
         Ok(Self {
             policy,
             clients,
@@ -142,7 +148,7 @@ impl Cosigning {
     pub async fn quorum_over(&self, size: u64, patience: Duration) -> Result<CosignedHead, Shortage> {
         let mut quorum = self.quorum.subscribe();
         // Nobody can be shown what is not published: a round begun before would be in vain.
-        let published = self.log.wait_for_growth(size.saturating_sub(1));
+        let published = self.log.wait_until_covered(size);
         if tokio::time::timeout(patience, published).await.is_err() {
             return Err(Shortage { witnesses: Vec::new() });
         }
@@ -178,13 +184,13 @@ impl Cosigning {
         Err(Shortage { witnesses: missing.collect() })
     }
 
-    /// Takes a checkpoint that others cosigned. Verifies, stores and counts the lines of the policy's keys, and drops other lines.
+    /// Accepts a checkpoint that others cosigned. Verifies, stores and counts the lines of the policy's keys, and drops other lines.
     /// Returns the names of the cosigners whose line was new. Blocks on disks.
     ///
     /// # Errors
     /// When it is no head of this log, a line of a known key is wrong, or it cannot be stored.
-    pub fn take(&self, note: &Note) -> Result<Vec<String>, TakeError> {
-        let verified = self.policy.verify_note(note).map_err(|source| TakeError::Policy { source })?;
+    pub fn accept(&self, note: &Note) -> Result<Vec<String>, AcceptError> {
+        let verified = self.policy.verify_note(note).map_err(|source| AcceptError::Policy { source })?;
         self.check_is_ours(&verified.checkpoint)?;
         let (size, text) = (verified.checkpoint.size, note.text());
         let keys: Vec<&VerifierKey> = self.policy.witnesses().iter().map(|witness| &witness.key).collect();
@@ -201,18 +207,18 @@ impl Cosigning {
             new.filter(|line| !state.heads.has(size, line)).cloned().collect()
         };
         let Some(log_line) = note.signatures().iter().find(of_log).cloned() else {
-            return Err(TakeError::NotThisLog { size });
+            return Err(AcceptError::NotThisLog { size });
         };
         if new.is_empty() {
             return Ok(Vec::new());
         }
         let mut lines = vec![log_line];
         lines.extend(new);
-        let kept = Note::new(text, lines).map_err(|source| TakeError::Note { source })?;
+        let kept = Note::new(text, lines).map_err(|source| AcceptError::Note { source })?;
         let bytes = kept.to_string().into_bytes();
         self.replicas
             .create(&Key::cosigned(size, &Digest::of(&bytes).0), &bytes)
-            .map_err(|source| TakeError::Store { source })?;
+            .map_err(|source| AcceptError::Store { source })?;
         Ok(self.count(&kept, &verified.checkpoint))
     }
 
@@ -256,16 +262,18 @@ impl Cosigning {
     }
 
     /// The log's own key may be stolen: its signature alone does not make a head ours.
-    fn check_is_ours(&self, checkpoint: &Checkpoint) -> Result<(), TakeError> {
+    fn check_is_ours(&self, checkpoint: &Checkpoint) -> Result<(), AcceptError> {
         let published = self.log.published();
         let size = checkpoint.size;
         if size == 0 || size > published.size {
-            return Err(TakeError::NotThisLog { size });
+            return Err(AcceptError::NotThisLog { size });
         }
-        let proof =
-            self.log.consistency_between(size, published.size).map_err(|source| TakeError::Log { source })?;
+        let proof = self
+            .log
+            .consistency_between(size, published.size)
+            .map_err(|source| AcceptError::Log { source })?;
         verify_consistency(size, &checkpoint.root, published.size, &published.root, &proof)
-            .map_err(|_another_root| TakeError::NotThisLog { size })
+            .map_err(|_another_root| AcceptError::NotThisLog { size })
     }
 
     fn trouble(&self, place: usize, error: &AskError) {
@@ -284,19 +292,21 @@ impl Cosigning {
 
 /// Fewer cosigners than the policy asks.
 #[derive(Debug, thiserror::Error)]
-#[error("the policy's quorum of cosigners is not met: {}", said(witnesses))]
+#[error("the policy's quorum of cosigners is not met: {}", describe_missing(witnesses))]
 pub struct Shortage {
     /// Those that did not cosign, and what is known of them.
     pub witnesses: Vec<(String, WitnessState)>,
 }
 
-fn said(witnesses: &[(String, WitnessState)]) -> String {
+fn describe_missing(witnesses: &[(String, WitnessState)]) -> String {
     if witnesses.is_empty() {
         return "the log does not reach that far yet".to_owned();
     }
     let one = |(name, state): &(String, WitnessState)| {
         if state.contradicts {
             format!("{name} holds another history of this log")
+        } else if !state.is_asked {
+            format!("{name} has not cosigned, and `ledger.policy` gives no URL at which to ask it")
         } else if state.trouble.is_empty() {
             format!("{name} has not cosigned")
         } else {
@@ -358,10 +368,10 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), Poli
     Ok((policy, clients))
 }
 
-/// A cosigned checkpoint that is not taken.
+/// A cosigned checkpoint that is not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TakeError {
+pub enum AcceptError {
     /// The log could not be read.
     #[error("compare it with the log")]
     Log {

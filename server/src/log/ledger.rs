@@ -33,19 +33,24 @@ mod signer_process;
 mod tiles;
 mod worker;
 
-pub use edge::EdgeError;
-pub use fsck::{FsckOptions, FsckReport, Problem, check_store, fsck};
-pub use key_file::{KeyFileError, create_log_key, read_log_key};
-pub use keyed_signer::KeyedSigner;
-pub use log::{Log, LogError, Published};
-pub use mend::{Mended, mend_tiles};
-pub use pending::{Guard, GuardError, PendingEntry, Receipt, SubmitError};
-pub use publish::PublishError;
-pub use recovery::{HeadAtStore, StartError, verify_head};
-pub use sequencer::{Sequencer, SequencerParts};
-pub use signer::{CheckpointSigner, LocalSigner, SignerError};
-pub use signer_process::{ProcessSigner, run_signer_child};
-pub use tiles::{StoreTiles, TileFetchError};
+pub(crate) use edge::EdgeError;
+pub use fsck::{FsckOptions, fsck};
+pub(crate) use fsck::{FsckReport, check_store};
+pub(crate) use key_file::KeyFileError;
+pub use key_file::{create_log_key, read_log_key};
+pub(crate) use keyed_signer::KeyedSigner;
+pub(crate) use log::{Log, LogError, Published};
+pub(crate) use mend::{Mended, mend_tiles};
+pub use pending::PendingEntry;
+pub(crate) use pending::{Guard, GuardError, Receipt, SubmitError};
+pub(crate) use publish::PublishError;
+pub(crate) use recovery::{HeadAtStore, StartError, verify_head};
+pub(crate) use sequencer::{Sequencer, SequencerParts};
+pub(crate) use signer::LocalSigner;
+pub use signer::{CheckpointSigner, SignerError};
+pub use signer_process::ProcessSigner;
+pub(crate) use signer_process::run_signer_child;
+pub(crate) use tiles::StoreTiles;
 
 /// Origin of a deployment's log, and the name of its key.
 pub fn origin(deployment: &str) -> String {

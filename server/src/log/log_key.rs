@@ -21,7 +21,7 @@ use crate::rows::{Db, DbError};
 ///
 /// # Errors
 /// When a file of `log-keys/` is missing in between, is none, or does not lead from or to the card's key.
-pub fn keys_held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldKeysError> {
+pub(crate) fn keys_held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldKeysError> {
     let pinned = layout.log_verifier_key().map_err(boxed)?;
     let documents = documents(&layout.log_keys())?;
     if documents.is_empty() {
@@ -37,15 +37,12 @@ fn boxed(source: LayoutError) -> HeldKeysError {
 
 /// File of a change in `log-keys/`.
 #[must_use]
-pub fn file_name(number: u64) -> String {
+pub(crate) fn file_name(number: u64) -> String {
     format!("{number:06}.signed")
 }
 
 /// The signed changes in a folder, from 1 on.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn documents(folder: &Path) -> Result<Vec<Signed>, HeldKeysError> {
+pub(crate) fn documents(folder: &Path) -> Result<Vec<Signed>, HeldKeysError> {
     let mut documents = Vec::new();
     for number in 1.. {
         let path = folder.join(file_name(number));
@@ -91,16 +88,13 @@ pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey
 ///
 /// # Errors
 /// As [`keys_held`], and if the key file cannot be read.
-pub fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldKeysError> {
+pub(crate) fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, HeldKeysError> {
     let keys = keys_held(layout, config)?;
     Ok(key_in(&layout.log_key(), config.deployment.as_str())?.as_ref() == Some(keys.current()))
 }
 
 /// The changes that the stores have, from 1 on.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldKeysError> {
+pub(crate) fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldKeysError> {
     let mut documents = Vec::new();
     for number in (1..).take(LOG_KEY_CHANGES_MAX) {
         let key = Key::log_key(number);
@@ -117,7 +111,7 @@ pub fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldKeysError> {
 }
 
 /// A change on one store; the first signatures win.
-pub(crate) fn put(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
+pub(crate) fn put_change(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
     let Err(error) = store.create(key, &signed.encode()) else {
         return Ok(());
     };
@@ -134,7 +128,7 @@ pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), He
     for (number, signed) in (1..).zip(documents(&layout.log_keys())?) {
         let key = Key::log_key(number);
         for store in replicas.stores() {
-            if let Err(error) = put(store.as_ref(), &key, &signed) {
+            if let Err(error) = put_change(store.as_ref(), &key, &signed) {
                 let store = &store.identity().store;
                 tracing::warn!(store, %key, %error, "The store does not take a change of the log key");
             }
@@ -147,7 +141,11 @@ pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), He
 ///
 /// # Errors
 /// When they do not lead on from what is here.
-pub fn keys_after(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldKeysError> {
+pub(crate) fn keys_after(
+    layout: &Layout,
+    config: &Config,
+    documents: &[Signed],
+) -> Result<LogKeys, HeldKeysError> {
     let known = keys_held(layout, config)?;
     if documents.len() <= known.changes().len() {
         return Ok(known);
@@ -163,7 +161,11 @@ pub fn keys_after(layout: &Layout, config: &Config, documents: &[Signed]) -> Res
 ///
 /// # Errors
 /// When they do not, or cannot be written.
-pub fn import(layout: &Layout, config: &Config, documents: &[Signed]) -> Result<LogKeys, HeldKeysError> {
+pub(crate) fn import(
+    layout: &Layout,
+    config: &Config,
+    documents: &[Signed],
+) -> Result<LogKeys, HeldKeysError> {
     let keys = keys_after(layout, config, documents)?;
     let here = self::documents(&layout.log_keys())?.len();
     for (number, signed) in (1..).zip(documents).skip(here) {

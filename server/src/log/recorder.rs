@@ -24,7 +24,7 @@ use crate::rows::ProjectionError;
 use crate::rows::condition::{Condition, Denied};
 
 /// How long to wait for the publication of a committed entry before the caller gets an error.
-const SETTLE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+const PUBLISH_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// An entry that is recorded, durable and proven.
 #[derive(Debug, Clone)]
@@ -59,9 +59,6 @@ impl Recorder {
     }
 
     /// Records an act whose signatures the caller has verified.
-    ///
-    /// # Errors
-    /// What keeps the ledger from recording it.
     pub async fn record(
         &self,
         type_: EntryType,
@@ -88,9 +85,6 @@ impl Recorder {
     }
 
     /// Records an act of the collector itself. Only the log vouches for it.
-    ///
-    /// # Errors
-    /// What keeps the ledger from recording it.
     pub async fn record_own(
         &self,
         type_: EntryType,
@@ -101,9 +95,6 @@ impl Recorder {
     }
 
     /// As [`Recorder::record_own`], with fields and the digest of a text.
-    ///
-    /// # Errors
-    /// What keeps the ledger from recording it.
     pub async fn record_own_with(
         &self,
         type_: EntryType,
@@ -170,7 +161,7 @@ impl Recorder {
     /// `Unavailable` when it does not follow in time: stores are away.
     pub async fn wait_until_published(&self, index: u64) -> Result<(), Failure> {
         let late = |what: &'static str| Failure::unavailable("publish the ledger", what);
-        match tokio::time::timeout(SETTLE_DEADLINE, self.sequencer.log().wait_for_growth(index)).await {
+        match tokio::time::timeout(PUBLISH_DEADLINE, self.sequencer.log().wait_for_growth(index)).await {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(late("the sequencer has ended")),
             Err(_elapsed) => Err(late("a committed entry is not published")),
@@ -178,9 +169,6 @@ impl Recorder {
     }
 
     /// An entry with its proof under the newest checkpoint.
-    ///
-    /// # Errors
-    /// When no store proves it.
     pub async fn prove(&self, index: u64) -> Result<Proven, Failure> {
         let log = self.sequencer.log().clone();
         let (entry, proof) = blocking(move || log.entry_with_proof(index)).await?.map_err(log_failure)?;
@@ -188,9 +176,6 @@ impl Recorder {
     }
 
     /// Entries with their proofs, all under one checkpoint, and what that checkpoint is.
-    ///
-    /// # Errors
-    /// When no store proves them.
     pub async fn prove_all(
         &self,
         replicas: &Replicas,
@@ -201,9 +186,6 @@ impl Recorder {
     }
 
     /// As [`Recorder::prove_all`], under a checkpoint that was taken before.
-    ///
-    /// # Errors
-    /// When no store proves them.
     pub async fn prove_under(
         &self,
         replicas: &Replicas,

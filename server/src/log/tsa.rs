@@ -10,6 +10,7 @@ mod queue;
 use std::time::Duration;
 
 use evidence::bundle::stamp::{RESPONSE_BYTES_MAX, Stamp, StampError as Refusal, StampRequest};
+use evidence::causes::chain;
 use http::{Method, StatusCode};
 
 pub use queue::{Parts, enqueue_newest, stamp_due};
@@ -46,7 +47,7 @@ impl TsaClient {
     pub fn new(url: &str, timeout: Duration) -> Result<Self, TsaError> {
         let url = check_url(url).map_err(|reason| TsaError::Url { reason })?;
         let client = HttpClient::new(timeout, RESPONSE_BYTES_MAX);
-        let client = client.map_err(|error| TsaError::Http { reason: causes(&error) })?;
+        let client = client.map_err(|error| TsaError::Http { reason: chain(&error) })?;
         Ok(Self { url, client })
     }
 
@@ -82,11 +83,6 @@ impl TsaClient {
         }
         Ok(answer.body)
     }
-}
-
-/// An error with its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    evidence::causes::chain(error)
 }
 
 /// Why there is no stamp.

@@ -104,7 +104,7 @@ pub fn compare(
     now: Time,
 ) -> Result<Vec<&'static str>, RecordError> {
     let known = Record::read(layout, store)?;
-    let lost = known.as_ref().map(|known| known.capabilities.lost(measured)).unwrap_or_default();
+    let lost = known.as_ref().map_or_else(Vec::new, |known| known.capabilities.lost(measured));
     if lost.is_empty() && known.is_none_or(|known| known.capabilities != *measured) {
         Record::new(store, now, *measured).write(layout)?;
     }

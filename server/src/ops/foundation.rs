@@ -50,18 +50,12 @@ pub struct Foundation {
 impl Foundation {
     /// Opens everything, starts the signer process (`program __signer`), and finishes what a crash left.
     /// Blocks on disks.
-    ///
-    /// # Errors
-    /// `FoundationError`, in words for the operator.
     pub fn open(directory: &Path, program: &Path) -> Result<Self, FoundationError> {
         Self::open_for(directory, program, Purpose::Service)
     }
 
     /// As [`Self::open`], for recording a change of the log key: opens even if the change is not recorded
     /// yet.
-    ///
-    /// # Errors
-    /// `FoundationError`, in words for the operator.
     pub(crate) fn open_for(
         directory: &Path,
         program: &Path,
@@ -155,7 +149,11 @@ pub(crate) enum Measure {
 ///
 /// # Errors
 /// If something is there already, or the place accepts nothing.
-pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> Result<(), StoreError> {
+pub(crate) fn make_store(
+    deployment: &DeploymentId,
+    store: &StoreConfig,
+    now: Time,
+) -> Result<(), StoreError> {
     let identity = StoreIdentity {
         store: store.id.clone(),
         deployment: deployment.to_string(),
@@ -169,7 +167,7 @@ pub fn make_store(deployment: &DeploymentId, store: &StoreConfig, now: Time) -> 
 ///
 /// # Errors
 /// If another store is there, or nobody can tell.
-pub fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, FoundationError> {
+pub(crate) fn has_store(config: &Config, store: &StoreConfig) -> Result<bool, FoundationError> {
     match open_store(store, Measure::No) {
         Ok(found) => check_identity(config, store, found.identity()).map(|()| true),
         Err(StoreError::Marker { .. } | StoreError::NotFound { .. }) => Ok(false),

@@ -123,7 +123,7 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
     let last = sequencer.submit_blocking(roster_entry(&roster, &signed))?;
     sequencer.stop().map_err(|reason| SubmitError::Stopped { reason })?;
     write_file(&layout.directory.join(CONFIG_FILE), config.to_commented().as_bytes(), 0o600)?;
-    let entries = last.index.saturating_add(1);
+    let entries = last.index + 1;
     Ok(Initialised { deployment, log_key, ca_sha256, authority: authority.id(), independent, entries })
 }
 

@@ -69,9 +69,6 @@ enum ReasonArg {
 }
 
 /// `exhibit-server log-key …`
-///
-/// # Errors
-/// State, cause and next step.
 pub fn run(args: LogKeyArgs) -> Result<ExitCode> {
     match args.command {
         LogKeyCommand::Propose { directory, reason } => {

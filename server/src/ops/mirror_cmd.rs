@@ -156,9 +156,6 @@ pub struct ReleaseArgs {
 }
 
 /// `exhibit-server mirror …`
-///
-/// # Errors
-/// State, cause and next step.
 pub fn run(args: MirrorArgs) -> Result<ExitCode> {
     match args.command {
         MirrorCommand::Init(args) => run_init(*args),

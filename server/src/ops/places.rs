@@ -7,6 +7,8 @@
 
 use std::path::Path;
 
+use anyhow::{Context as _, Result};
+use evidence::length::len;
 use evidence::log_key::LogKeys;
 use store::{
     ContentCheck, DOMAIN_OF_DEVICE, DirectoryStore, Key, KeyKind, Replicas, Store, StoreError, StoreIdentity,
@@ -18,32 +20,10 @@ use crate::config::{CONFIG_FILE, Config, StoreLocation};
 use crate::log::ledger::{FsckReport, check_store};
 use crate::ops::foundation::{FoundationError, open_for_check};
 
-/// Why stores were not changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PlaceError {
-    /// The settings.
-    #[error(transparent)]
-    Config(#[from] store::settings::SettingsError),
-    /// The collector's directory.
-    #[error(transparent)]
-    Foundation(#[from] FoundationError),
-    /// The result would not be valid settings.
-    #[error("{reason}")]
-    Refused {
-        /// Why, with the next step.
-        reason: String,
-    },
-    /// A file.
-    #[error("write the settings")]
-    Io(#[from] std::io::Error),
-    /// The new store.
-    #[error("make the store")]
-    Store(#[from] StoreError),
-}
+const SETTINGS: &str = "write the settings";
 
-fn refused(reason: impl Into<String>) -> PlaceError {
-    PlaceError::Refused { reason: reason.into() }
+fn refused(reason: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::msg(reason.into())
 }
 
 /// Makes an empty store and names it in the settings.
@@ -56,9 +36,9 @@ pub fn add(
     path: &Path,
     domain: Option<&str>,
     now: evidence::time::Time,
-) -> Result<(), PlaceError> {
+) -> Result<()> {
     let config = Config::load(directory)?;
-    let path = std::path::absolute(path)?;
+    let path = std::path::absolute(path).context(SETTINGS)?;
     if config
         .stores
         .iter()
@@ -84,7 +64,8 @@ pub fn add(
             created: now.to_string(),
             domain: domain.unwrap_or(DOMAIN_OF_DEVICE).to_owned(),
         },
-    )?;
+    )
+    .context("make the store")?;
     replace(directory, &text)
 }
 
@@ -93,7 +74,7 @@ pub fn add(
 ///
 /// # Errors
 /// If there is no such store, or too few would stay.
-pub fn drain(directory: &Path, id: &str) -> Result<(), PlaceError> {
+pub fn drain(directory: &Path, id: &str) -> Result<()> {
     let text = edited(directory, |stores| {
         let table = stores.iter_mut().find(|table| names(table, id));
         let table = table.ok_or_else(|| refused(format!("there is no store {id}; see `server.toml`")))?;
@@ -118,11 +99,11 @@ pub struct Retiring {
 pub const LACKING_MAX: usize = 100;
 
 /// Removes a drained store from the settings, once `copies` other stores have every object of it whole. Calls
-/// `tell` for every object that was examined.
+/// `show` for every object that was examined.
 ///
 /// # Errors
 /// If it is not leaving, or cannot be read.
-pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Result<Retiring, PlaceError> {
+pub fn retire(directory: &Path, id: &str, show: &mut dyn FnMut(u64, u64)) -> Result<Retiring> {
     let config = Config::load(directory)?;
     let not_leaving = || {
         refused(format!(
@@ -156,7 +137,7 @@ pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Res
             "only {whole_ledgers} other stores have the ledger whole. Start the collector, wait, and look with `exhibit-server fsck`"
         )));
     }
-    let found = compare(&replicas, leaving.as_ref(), config.replication.copies, tell)?;
+    let found = compare(&replicas, leaving.as_ref(), config.replication.copies, show)?;
     if found.lacking_count == 0 {
         let text = edited(directory, |stores| {
             stores.retain(|table| !names(table, id));
@@ -171,7 +152,7 @@ pub fn retire(directory: &Path, id: &str, tell: &mut dyn FnMut(u64, u64)) -> Res
 /// with it.
 fn ledger_size(store: &dyn Store, key: &LogKeys) -> u64 {
     let leaves = check_store(store, key, &mut FsckReport::default());
-    leaves.map_or(0, |leaves| u64::try_from(leaves.len()).unwrap_or(u64::MAX))
+    leaves.map_or(0, |leaves| len(&leaves))
 }
 
 /// Re-hashes, on the other stores, every object that `leaving` holds.
@@ -179,18 +160,19 @@ fn compare(
     replicas: &Replicas,
     leaving: &dyn Store,
     copies: usize,
-    tell: &mut dyn FnMut(u64, u64),
-) -> Result<Retiring, PlaceError> {
+    show: &mut dyn FnMut(u64, u64),
+) -> Result<Retiring> {
     let keys: Vec<Key> = leaving
-        .list("")?
+        .list("")
+        .context("list the store")?
         .into_iter()
         .filter(|key| !matches!(key.kind(), KeyKind::Marker | KeyKind::Checkpoint | KeyKind::Tile))
         .collect();
-    let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    let total = len(&keys);
     let mut found = Retiring::default();
     for key in keys {
         found.objects += 1;
-        tell(found.objects, total);
+        show(found.objects, total);
         let is_whole =
             |store: &dyn Store| store.read(&key).is_ok_and(|bytes| key.check(&bytes) != ContentCheck::Wrong);
         let stores = replicas.stores().iter();
@@ -214,12 +196,9 @@ fn names(table: &Table, id: &str) -> bool {
 }
 
 /// The settings with their `[[store]]` tables changed, checked like at a start.
-fn edited(
-    directory: &Path,
-    change: impl FnOnce(&mut ArrayOfTables) -> Result<(), PlaceError>,
-) -> Result<String, PlaceError> {
+fn edited(directory: &Path, change: impl FnOnce(&mut ArrayOfTables) -> Result<()>) -> Result<String> {
     let path = directory.join(CONFIG_FILE);
-    let text = fs_err::read_to_string(&path)?;
+    let text = fs_err::read_to_string(&path).context(SETTINGS)?;
     let mut document: DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| refused(format!("{}: {error}", path.display())))?;
@@ -235,8 +214,9 @@ fn edited(
 }
 
 /// Replaces the settings. They keep their mode.
-fn replace(directory: &Path, text: &str) -> Result<(), PlaceError> {
+fn replace(directory: &Path, text: &str) -> Result<()> {
     let path = directory.join(CONFIG_FILE);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs_err::metadata(&path)?.permissions()) & 0o7777;
-    Ok(durable::replace(&path, text.as_bytes(), mode)?)
+    let permissions = fs_err::metadata(&path).context(SETTINGS)?.permissions();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&permissions) & 0o7777;
+    durable::replace(&path, text.as_bytes(), mode).context(SETTINGS)
 }

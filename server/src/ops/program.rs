@@ -1,5 +1,6 @@
 //! The command line of `exhibit-server`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -57,9 +58,13 @@ pub fn main() -> ExitCode {
             };
         }
         Some("__signer") => {
-            let key_file = arguments.next().map(PathBuf::from).unwrap_or_default();
-            let origin = arguments.next().and_then(|origin| origin.into_string().ok()).unwrap_or_default();
-            return sign(&key_file, &origin);
+            let origin = |origin: OsString| origin.into_string().ok();
+            let given = arguments.next().zip(arguments.next().and_then(origin));
+            let Some((key_file, origin)) = given else {
+                eprintln!("exhibit-server signer: start it with a key file and an origin");
+                return ExitCode::from(70);
+            };
+            return sign(Path::new(&key_file), &origin);
         }
         _ => {}
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, ActObject, Entry, EntryType};
+use evidence::length::len;
 use evidence::log_key::LogKeys;
 use evidence::seal::Seal;
 use store::{Key, KeyKind, ReplicaError, Replicas, Store, StoreErrorClass};
@@ -71,7 +72,7 @@ pub fn rebuild(directory: &Path) -> Result<Rebuilt, RebuildError> {
 }
 
 /// Fills an empty database from the ledger and the objects of stores.
-pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebuilt, RebuildError> {
+pub(crate) fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebuilt, RebuildError> {
     let (source, remarks) = best_store(replicas, key)?;
     let head = verify_head(source.as_ref(), key)
         .map_err(|source| RebuildError::Head { source: Box::new(source) })?;
@@ -86,7 +87,7 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebui
     let mut last_time = String::new();
     let mut deployment = None;
     for bundle in 0..checkpoint.size.div_ceil(256) {
-        let first = bundle.saturating_mul(256);
+        let first = bundle * 256;
         let bodies = reader
             .entries(bundle)
             .map_err(|error| RebuildError::Entry { index: first, reason: error.to_string() })?;
@@ -107,7 +108,8 @@ pub fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Result<Rebui
                 projection::apply(tx, fact, objects)
                     .map_err(|source| RebuildError::Projection { index: *index, source })?;
                 let incident = entry.envelope.incident.to_string();
-                let chain = ChainState { next_seq: entry.envelope.seq.saturating_add(1), head: *leaf };
+                // A document's numbers are below 2^53.
+                let chain = ChainState { next_seq: entry.envelope.seq + 1, head: *leaf };
                 log::advance_chain(tx, &incident, &chain)?;
             }
             Ok(())
@@ -223,13 +225,13 @@ fn rebuild_segments(
             rebuilt.remarks.push(format!("{segment}: no store has it"));
             break;
         }
-        let length = u64::try_from(object.len()).unwrap_or(u64::MAX);
+        let length = len(&object);
         let (segment, items) = projection::segment_rows(&seal, length, copies)
             .map_err(|source| RebuildError::Projection { index: 0, source })?;
         previous = seal.digest;
         next += 1;
         rebuilt.segments += 1;
-        rebuilt.items += u64::try_from(items.len()).unwrap_or(u64::MAX);
+        rebuilt.items += len(&items);
         db.write::<(), DbError>(move |tx| collections::add_segment(tx, &bytes, &segment, items))?;
     }
     Ok(())
@@ -238,12 +240,7 @@ fn rebuild_segments(
 fn remove_database(path: &Path) -> Result<(), RebuildError> {
     for suffix in ["", "-wal", "-shm"] {
         let file = PathBuf::from(format!("{}{suffix}", path.display()));
-        match fs_err::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(RebuildError::Io { source: error });
-            }
-            _ => {}
-        }
+        durable::remove(&file).map_err(|source| RebuildError::Io { source })?;
     }
     Ok(())
 }

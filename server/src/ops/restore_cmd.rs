@@ -52,7 +52,7 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
     let layout = Layout::new(&args.directory);
     let config = Config::load(&args.directory)?;
     layout.check_modes()?;
-    let size = match crate::ops::restored::pending(&args.directory)? {
+    let size = match crate::ops::restored::read_mark(&args.directory)? {
         // The database exists already. What is left is to record the restoration.
         Some(pending) if layout.database().exists() => pending.size,
         _ if layout.database().exists() => bail!(
@@ -76,7 +76,7 @@ pub fn run(args: &RestoreArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(1));
     }
     record(args, size).context("record recovery.performed")?;
-    crate::ops::restored::done(&args.directory)?;
+    crate::ops::restored::remove_mark(&args.directory)?;
     println!("recovery.performed is recorded. Next: exhibit-server run {}", args.directory.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -126,7 +126,7 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
     // The steps that follow open the stores again.
     drop((from, replicas));
     // Write the mark before there is a database: no start may come between the database and the entry.
-    crate::ops::restored::begin(&args.directory, restored.entries)?;
+    crate::ops::restored::write_mark(&args.directory, restored.entries)?;
     let rebuilt = crate::ops::rebuild::rebuild(&args.directory).context("recreate the database")?;
     for remark in &rebuilt.remarks {
         println!("note: {remark}");
@@ -149,7 +149,7 @@ fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     let program = std::env::current_exe()?;
     let foundation = Foundation::open(&args.directory, &program)?;
     // An earlier try may have come this far, either directly or after the succession of a lost log key.
-    for index in [size, size.saturating_add(1)] {
+    for index in [Some(size), size.checked_add(1)].into_iter().flatten() {
         let row = foundation.db.read(|reader| crate::rows::entries::at(reader, index))?;
         if row.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
             return foundation.sequencer.stop().map_err(anyhow::Error::msg);

@@ -20,16 +20,13 @@ pub struct Pending {
 }
 
 /// Makes the mark, durably.
-pub fn begin(directory: &Path, size: u64) -> std::io::Result<()> {
+pub fn write_mark(directory: &Path, size: u64) -> std::io::Result<()> {
     let mark = format!("{}\n", serde_json::json!(Pending { size }));
     durable::replace(&directory.join(PENDING_FILE), mark.as_bytes(), 0o644)
 }
 
 /// The restoration that is not finished, if there is one.
-///
-/// # Errors
-/// If the mark cannot be read.
-pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
+pub fn read_mark(directory: &Path) -> std::io::Result<Option<Pending>> {
     let bytes = match fs_err::read(directory.join(PENDING_FILE)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         bytes => bytes?,
@@ -39,7 +36,7 @@ pub fn pending(directory: &Path) -> std::io::Result<Option<Pending>> {
 }
 
 /// Removes the mark, durably.
-pub fn done(directory: &Path) -> std::io::Result<()> {
+pub fn remove_mark(directory: &Path) -> std::io::Result<()> {
     durable::remove(&directory.join(PENDING_FILE))
 }
 
@@ -50,13 +47,13 @@ mod tests {
     #[test]
     fn a_mark_stays_until_it_is_taken_away() {
         let place = tempfile::tempdir().unwrap();
-        assert_eq!(pending(place.path()).unwrap(), None);
-        begin(place.path(), 41).unwrap();
-        assert_eq!(pending(place.path()).unwrap(), Some(Pending { size: 41 }));
+        assert_eq!(read_mark(place.path()).unwrap(), None);
+        write_mark(place.path(), 41).unwrap();
+        assert_eq!(read_mark(place.path()).unwrap(), Some(Pending { size: 41 }));
         fs_err::write(place.path().join(PENDING_FILE), "{").unwrap();
-        assert!(pending(place.path()).is_err());
-        done(place.path()).unwrap();
-        done(place.path()).unwrap();
-        assert_eq!(pending(place.path()).unwrap(), None);
+        assert!(read_mark(place.path()).is_err());
+        remove_mark(place.path()).unwrap();
+        remove_mark(place.path()).unwrap();
+        assert_eq!(read_mark(place.path()).unwrap(), None);
     }
 }

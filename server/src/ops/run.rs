@@ -10,12 +10,11 @@ pub(crate) mod chores;
 pub(crate) mod listeners;
 pub(crate) mod notify;
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
 use certs::name::Subject;
 use certs::revocation::{Registry, Revocation};
 use evidence::entry::state::EndpointState;
@@ -26,16 +25,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::collector::Collector;
-use crate::collector::watches::OrderWatches;
 use crate::config::Config;
 use crate::config::layout::Layout;
 use crate::endpoints::LiveEndpoints;
-use crate::log::cosigning::{Cosigning, PolicyFileError, WitnessedMore};
+use crate::log::cosigning::{Cosigning, Unreachable};
 use crate::log::recorder::Recorder;
-use crate::log::tsa::{TsaClient, TsaError};
+use crate::log::tsa::TsaClient;
 use crate::metrics;
-use crate::ops::foundation::{Foundation, FoundationError};
-use crate::people::{People, PeopleError};
+use crate::ops::foundation::Foundation;
+use crate::people::People;
 use crate::rows::{self, DbError};
 use crate::services::Services;
 use crate::services::ingest::Ingest;
@@ -53,6 +51,9 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(60);
 /// How long tasks may take to notice the stop, after the deadline.
 const LAST_MOMENT: Duration = Duration::from_secs(5);
 
+const DATABASE: &str = "read the database";
+const FILES: &str = "write the run directory";
+
 /// A running collector.
 pub struct Running {
     collector: Arc<Collector>,
@@ -61,76 +62,24 @@ pub struct Running {
     servers: Vec<JoinHandle<()>>,
 }
 
-/// Why a collector does not start, or did not stop cleanly.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// Settings, database, stores, ledger or keys.
-    #[error("open the collector")]
-    Foundation(#[from] FoundationError),
-    /// The database has no roster, or it is not the authority's.
-    #[error("open the roster")]
-    People(#[from] PeopleError),
-    /// The database.
-    #[error("read the database")]
-    Db(#[from] DbError),
-    /// `init` was not finished.
-    #[error("the database holds no roster: `exhibit-server init` was not finished, or `rebuild` is needed")]
-    NoRoster,
-    /// An address is taken or does not belong to this machine.
-    #[error("listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Certificates.
-    #[error("set up TLS: {0}")]
-    Tls(String),
-    /// The recorder of metrics.
-    #[error("set up metrics")]
-    Metrics(#[from] metrics::MetricsError),
-    /// The time-stamping authority's URL.
-    #[error("set up time stamps")]
-    Tsa(#[from] TsaError),
-    /// Files of the run directory.
-    #[error("write the run directory")]
-    Files(#[source] io::Error),
-    /// The policy of cosigners is wrong.
-    #[error("set up cosigning")]
-    Policy(#[from] PolicyFileError),
-    /// The ledger was rolled back.
-    #[error("compare the ledger with what its witnesses hold")]
-    Witnessed(#[from] WitnessedMore),
-    /// `restore` was not finished.
-    #[error("`exhibit-server restore` was not finished: its first entry is not recorded. Run it again")]
-    Unrestored,
-    /// The ledger ended with an error.
-    #[error("stop the ledger: {0}")]
-    Ledger(String),
-}
-
 /// Opens a collector. Blocks on disks, so it must not run on an async thread.
-///
-/// # Errors
-/// [`RunError`], in words for the operator.
-pub fn open(directory: &Path, program: &Program) -> Result<Opened, RunError> {
-    if crate::ops::restored::pending(directory).map_err(RunError::Files)?.is_some() {
-        return Err(RunError::Unrestored);
+pub fn open(directory: &Path, program: &Program) -> Result<Opened> {
+    if crate::ops::restored::read_mark(directory).context(FILES)?.is_some() {
+        bail!("`exhibit-server restore` was not finished: its first entry is not recorded. Run it again");
     }
-    attend(Foundation::open(directory, &program.path)?, program)
+    attend(Foundation::open(directory, &program.path).context("open the collector")?, program)
 }
 
 /// Reads persons and connections from the database.
-fn attend(foundation: Foundation, program: &Program) -> Result<Opened, RunError> {
-    let newest = foundation.db.read(rows::rosters::newest)?.ok_or(RunError::NoRoster)?;
-    let people =
-        People::open(foundation.config.deployment.clone(), foundation.authority.clone(), &newest.signed)?;
+fn attend(foundation: Foundation, program: &Program) -> Result<Opened> {
+    let newest = foundation.db.read(rows::rosters::newest).context(DATABASE)?.context(
+        "the database holds no roster: `exhibit-server init` was not finished, or `rebuild` is needed",
+    )?;
+    let (deployment, authority) = (foundation.config.deployment.clone(), foundation.authority.clone());
+    let people = People::open(deployment, authority, &newest.signed).context("open the roster")?;
     let registry = Registry::new(CONNECTIONS_MAX);
     let live = LiveEndpoints::default();
-    foundation.db.read(|db| remember(db, &registry, &live))?;
+    foundation.db.read(|db| remember(db, &registry, &live)).context(DATABASE)?;
     Ok(Opened { foundation, people, registry, live, program: program.clone() })
 }
 
@@ -167,16 +116,17 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
 }
 
 /// Puts a collector together.
-fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout), RunError> {
+fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout)> {
     let Opened { foundation, people, registry, live, program } = opened;
     let Foundation { config, layout, db, replicas, sequencer, certificates, .. } = foundation;
     let tsas = config
         .tsas
         .iter()
         .map(|tsa| TsaClient::new(&tsa.url, Duration::from_secs(tsa.timeout_s)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone())?;
-    let cosigning = Arc::new(cosigning);
+        .collect::<Result<Vec<_>, _>>()
+        .context("set up time stamps")?;
+    let cosigning = Cosigning::open(&layout.directory, sequencer.log().clone(), replicas.clone());
+    let cosigning = Arc::new(cosigning.context("set up cosigning")?);
     let log_key = sequencer.log().verifier_key().to_string();
     let collector = Collector {
         deployment: config.deployment.clone(),
@@ -191,11 +141,11 @@ fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout)
         authority: certificates,
         registry,
         live,
-        watches: OrderWatches::default(),
         intake: CancellationToken::new(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
+    // Settings without a section `[scrub]` mean its defaults.
     let upkeep = Upkeep::new(Arc::new(collector), config.scrub.unwrap_or_default().into());
     let services = Services::new(upkeep, &program, tsas.clone());
     Ok((services, tsas, config, layout))
@@ -203,20 +153,25 @@ fn assemble(opened: Opened) -> Result<(Services, Vec<TsaClient>, Config, Layout)
 
 /// A collector of these parts. It serves nobody and does nothing by itself.
 #[cfg(test)]
-pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Services, RunError> {
+pub(crate) fn unserved(foundation: Foundation, program: &Program) -> Result<Services> {
     Ok(assemble(attend(foundation, program)?)?.0)
 }
 
 /// Starts to serve.
-pub async fn start(opened: Opened) -> Result<Running, RunError> {
-    let page = metrics::install()?;
+pub async fn start(opened: Opened) -> Result<Running> {
+    let page = metrics::install().context("set up metrics")?;
     metrics::capabilities_lost(opened.foundation.capabilities_lost);
     let (services, tsas, config, layout) = assemble(opened)?;
     let collector = Arc::clone(&services.collector);
     // Nobody has submitted anything yet, so whatever is signed from here on is new.
-    collector.cosigning.check_at_start().await?;
+    let witnessed = collector.cosigning.check_at_start().await;
+    witnessed.context("compare the ledger with what its witnesses hold")?;
     if !collector.cosigning.policy().needs_cosigners() {
         tracing::info!("No quorum of cosigners is asked for: nobody outside vouches for the ledger");
+    }
+    let mirror_keys = collector.db.read_async(rows::mirrors::witness_keys).await.context(DATABASE)?;
+    if let Some(unreachable) = Unreachable::of(collector.cosigning.policy(), &mirror_keys) {
+        tracing::warn!("{unreachable}");
     }
     if !collector.replicas.at_best().independent {
         tracing::warn!("The stores are not independent: one failure can take all copies");
@@ -225,7 +180,8 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
     let bound = listeners::bind(&collector, &config.listen)?;
     let metrics_listener = match config.listen.metrics {
         Some(address) => {
-            Some(TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?)
+            let bound = TcpListener::bind(address).await;
+            Some(bound.with_context(|| format!("listen on {address}"))?)
         }
         None => None,
     };
@@ -234,7 +190,7 @@ pub async fn start(opened: Opened) -> Result<Running, RunError> {
         enrol: bound.enrol.local_addr(),
         metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
-    let published = addresses.publish(&layout.run()).map_err(RunError::Files)?;
+    let published = addresses.publish(&layout.run()).context(FILES)?;
     let (main, enrol) = listeners::serve(&services, bound.main, bound.enrol).await;
     let mut servers = vec![main, enrol];
     if let Some(listener) = metrics_listener {
@@ -260,10 +216,7 @@ fn serve_metrics(collector: &Arc<Collector>, listener: TcpListener, page: metric
 
 impl Running {
     /// Drains: accepts nothing new, finishes open segments up to `deadline`, stops the ledger, and ends.
-    ///
-    /// # Errors
-    /// If the ledger ended with an error.
-    pub async fn stop(self, deadline: Duration) -> Result<(), RunError> {
+    pub async fn stop(self, deadline: Duration) -> Result<()> {
         let Self { collector, ingest, published, servers, .. } = self;
         tracing::info!(deadline_s = deadline.as_secs(), "Collector drains");
         notify::stopping(deadline + LAST_MOMENT);
@@ -297,18 +250,17 @@ impl Running {
                 tracing::info!("Collector stopped");
                 Ok(())
             }
-            Ok(Err(reason)) => Err(RunError::Ledger(reason)),
-            Err(error) => Err(RunError::Ledger(error.to_string())),
+            Ok(Err(reason)) => bail!("stop the ledger: {reason}"),
+            Err(error) => bail!("stop the ledger: {error}"),
         }
     }
 }
 
 /// Runs a collector until SIGTERM or SIGINT, or until its ledger stops.
-pub fn run(directory: &Path) -> Result<(), RunError> {
-    let program = Program::own().map_err(RunError::Files)?;
+pub fn run(directory: &Path) -> Result<()> {
+    let program = Program::own().context(FILES)?;
     let opened = open(directory, &program)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Files)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context(FILES)?;
     let result = runtime.block_on(async {
         let running = start(opened).await?;
         notify::ready();

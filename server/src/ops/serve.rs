@@ -55,16 +55,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     match run::run(&args.directory) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
-            tracing::error!(cause = %crate::failure::chain(&error), "Collector ends");
-            Err(error.into())
+            tracing::error!(cause = %crate::failure::chain(error.as_ref()), "Collector ends");
+            Err(error)
         }
     }
 }
 
 /// Starts logging to standard error.
-///
-/// # Errors
-/// If `EXHIBIT_LOG` is not a valid filter.
 pub fn log_to_stderr(form: LogForm) -> Result<()> {
     let filter = std::env::var("EXHIBIT_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&filter).context("EXHIBIT_LOG")?;
@@ -92,14 +89,10 @@ pub fn publish_roster(args: &PublishRosterArgs) -> Result<ExitCode> {
         crate::people::People::open(config.deployment, authority, &bytes).context("check the roster")?;
     let version = people.newest().roster().version;
     let directory = layout.run();
-    fs_err::create_dir_all(&directory)?;
+    durable::create_private_folder(&directory)?;
     let (drop_path, refusal) = (rosters::drop_path(&directory), rosters::refusal_path(&directory));
-    if refusal.exists() {
-        fs_err::remove_file(&refusal)?;
-    }
-    let new = drop_path.with_extension("new");
-    fs_err::write(&new, &bytes)?;
-    fs_err::rename(&new, &drop_path)?;
+    durable::remove(&refusal)?;
+    durable::replace(&drop_path, &bytes, 0o644)?;
     if !directory.join("addresses.json").exists() {
         println!("The collector is not running: roster {version} comes into force when it starts.");
         return Ok(ExitCode::SUCCESS);

@@ -224,7 +224,7 @@ pub struct WaitRow {
     pub object: String,
     pub plan: [u8; 32],
     /// When to ask the store again.
-    pub due_ms: i64,
+    pub due_ms: u64,
     /// Why the object is still there.
     pub why: String,
 }

@@ -1,5 +1,6 @@
 //! The sequencer's own tables: where the log ends, what is staged, and the head of each chain.
 
+use evidence::time::Time;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::DbError;
@@ -11,8 +12,8 @@ pub struct LogState {
     pub size: u64,
     /// Root of the tree of that size.
     pub root: [u8; 32],
-    /// Time of the newest entry; empty before the first.
-    pub last_time: String,
+    /// Time of the newest entry; `None` before the first.
+    pub last_time: Option<Time>,
     /// Size that the newest published checkpoint covers, as last recorded. Recovery also looks at the stores.
     pub published_size: u64,
     /// The newest published note; empty before the first.
@@ -40,15 +41,23 @@ pub(super) fn insert_empty(tx: &Connection) -> Result<(), DbError> {
 pub fn state(reader: &Connection) -> Result<LogState, DbError> {
     let mut statement = reader
         .prepare_cached("SELECT size, root, last_time, published_size, checkpoint FROM log WHERE id = 1")?;
-    Ok(statement.query_row([], |row| {
-        Ok(LogState {
+    let (last_time, state) = statement.query_row([], |row| {
+        let last_time: String = row.get(2)?;
+        let state = LogState {
             size: row.get(0)?,
             root: row.get(1)?,
-            last_time: row.get(2)?,
+            last_time: None,
             published_size: row.get(3)?,
             checkpoint: row.get(4)?,
-        })
-    })?)
+        };
+        Ok((last_time, state))
+    })?;
+    if last_time.is_empty() && state.size == 0 {
+        return Ok(state);
+    }
+    // A time that cannot be read is never taken for none: the next entry could then be dated before this one.
+    let last_time = last_time.parse().or(Err(DbError::Corrupt { column: "log.last_time" }))?;
+    Ok(LogState { last_time: Some(last_time), ..state })
 }
 
 /// Moves the end of the log, if it is where the caller believes. `false`: another sequencer was faster, and

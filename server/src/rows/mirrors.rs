@@ -16,6 +16,16 @@ pub fn retired(reader: &Connection) -> Result<BTreeSet<MirrorId>, DbError> {
     Ok(ids.filter_map(|id| id.parse().ok()).collect())
 }
 
+/// The witness keys of the mirrors that are admitted now.
+pub(crate) fn witness_keys(reader: &Connection) -> Result<BTreeSet<String>, DbError> {
+    let retired = retired(reader)?;
+    let rows = of_kind(reader, EntryType::MirrorAdmitted)?;
+    let is_live =
+        |row: &&EntryRow| !retired.iter().any(|mirror| reference(row, "mirror") == Some(mirror.as_str()));
+    let keys = rows.iter().filter(is_live).filter_map(|row| reference(row, "witness_key"));
+    Ok(keys.map(str::to_owned).collect())
+}
+
 /// The admission of a mirror that was not retired.
 pub(crate) fn live(reader: &Connection, id: &str) -> Result<Option<EntryRow>, DbError> {
     let find = |kind: EntryType| entries::first_with_ref(reader, kind.as_str(), "mirror", id);

@@ -15,7 +15,7 @@ pub struct RepairTask {
     /// `missing` or `damaged`.
     pub wanting: String,
     /// Number of tries so far.
-    pub attempts: i64,
+    pub attempts: u32,
 }
 
 /// Puts a replica into the queue. One that is already there stays as it is, except that damage replaces
@@ -34,7 +34,7 @@ pub fn want(tx: &Connection, store: &str, key: &str, wanting: Wanting) -> Result
 }
 
 /// Tasks that are due, oldest first.
-pub fn repairs_due(reader: &Connection, now_ms: i64, limit: u32) -> Result<Vec<RepairTask>, DbError> {
+pub fn repairs_due(reader: &Connection, now_ms: u64, limit: u32) -> Result<Vec<RepairTask>, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT store, key, wanting, attempts FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key LIMIT ?2",
     )?;
@@ -74,7 +74,7 @@ pub fn hurry(tx: &Connection) -> Result<(), DbError> {
 }
 
 /// How many replicas must be repaired. Operators want to see 0.
-pub fn repairs_waiting(reader: &Connection) -> Result<i64, DbError> {
+pub fn repairs_waiting(reader: &Connection) -> Result<u64, DbError> {
     Ok(reader.query_row("SELECT count(*) FROM repair_queue", [], |row| row.get(0))?)
 }
 
@@ -122,7 +122,7 @@ pub fn lacking(reader: &Connection, key: &str) -> Result<Vec<String>, DbError> {
 }
 
 /// The replica could not be made. It is tried again at `due_ms`.
-pub fn repair_failed(tx: &Connection, task: &RepairTask, due_ms: i64, error: &str) -> Result<(), DbError> {
+pub fn repair_failed(tx: &Connection, task: &RepairTask, due_ms: u64, error: &str) -> Result<(), DbError> {
     tx.execute(
         "UPDATE repair_queue SET attempts = attempts + 1, due_ms = ?3, error = ?4 WHERE store = ?1 AND key = ?2",
         params![task.store, task.key, due_ms, error],

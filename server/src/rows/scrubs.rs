@@ -9,11 +9,11 @@ use super::DbError;
 pub struct ScrubRow {
     pub store: String,
     /// When it began, in milliseconds since 1970.
-    pub begun_ms: i64,
+    pub begun_ms: u64,
     /// When it ended; 0 while it continues.
-    pub ended_ms: i64,
+    pub ended_ms: u64,
     /// When the last complete pass, up to this one, had begun; 0 if there is none yet.
-    pub whole_ms: i64,
+    pub whole_ms: u64,
     /// The last key that was examined.
     pub cursor: String,
     /// Number of objects examined.

@@ -60,7 +60,7 @@ fn a_failed_job_undoes_only_itself() {
             });
         }
     });
-    let tasks = db.read(|reader| repairs_due(reader, i64::MAX, 1000)).unwrap();
+    let tasks = db.read(|reader| repairs_due(reader, evidence::time::Time::MAX.unix_ms(), 1000)).unwrap();
     assert_eq!(tasks.len(), 32);
     assert!(tasks.iter().all(|task| task.key.ends_with(['0', '2', '4', '6', '8'])));
 }
@@ -96,7 +96,8 @@ fn the_end_of_the_log_moves_only_from_where_the_caller_believes_it() {
     let (_place, db) = fresh();
     let empty = ledger::hash::EMPTY_ROOT.0;
     let swap = |old: (u64, [u8; 32]), new: (u64, [u8; 32])| {
-        db.write::<bool, DbError>(move |tx| log::compare_and_swap(tx, (old.0, &old.1), (new.0, &new.1), "t"))
+        let time = "2026-11-21T00:00:00.000Z";
+        db.write::<bool, DbError>(move |tx| log::compare_and_swap(tx, (old.0, &old.1), (new.0, &new.1), time))
             .unwrap()
     };
     assert!(swap((0, empty), (3, [3; 32])));
@@ -245,4 +246,17 @@ fn a_lost_copy_leaves_the_count_until_it_is_made_again() {
     };
     db.write::<(), DbError>(move |tx| repair_done(tx, &task, Some(2))).unwrap();
     assert_eq!(copies(), 2);
+}
+
+#[test]
+fn a_time_of_the_newest_entry_that_cannot_be_read_is_never_taken_for_none() {
+    let (_place, db) = fresh();
+    assert_eq!(db.read(log::state).unwrap().last_time, None);
+    for (size, last_time) in [(0, "yesterday"), (3, ""), (3, "2026-11-30")] {
+        let change = "UPDATE log SET size = ?1, last_time = ?2";
+        db.write::<_, DbError>(move |tx| Ok(tx.execute(change, rusqlite::params![size, last_time])?))
+            .unwrap();
+        let read = db.read(log::state);
+        assert!(matches!(read, Err(DbError::Corrupt { column: "log.last_time" })), "{size} {last_time:?}");
+    }
 }

@@ -52,9 +52,6 @@ fn peer<T>(request: &Request<T>) -> Result<Arc<PeerInfo>, Failure> {
 }
 
 /// A signed document that must be there.
-///
-/// # Errors
-/// When it is missing or malformed.
 pub fn signed(field: &'static str, message: Option<v1::SignedDocument>) -> Result<Signed, Status> {
     Ok(proto::convert::signed(field, message)?)
 }

@@ -64,15 +64,20 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
 
 /// A slot is admitted for the generation after the newest that enrolled.
 fn may_admit(tx: &Connection, endpoint: &str, generation: u32) -> Result<(), Denied> {
-    let newest = newest_enrolled(tx, endpoint)?;
-    let next = newest.saturating_add(1);
-    if generation == next {
-        return Ok(());
-    }
-    Err(Denied::no(
-        Class::Precondition,
-        format!("endpoint {endpoint} is at generation {newest}; the token must name generation {next}"),
-    ))
+    check_next(endpoint, newest_enrolled(tx, endpoint)?, generation)
+}
+
+fn check_next(endpoint: &str, newest: u32, generation: u32) -> Result<(), Denied> {
+    let text = match newest.checked_add(1) {
+        Some(next) if next == generation => return Ok(()),
+        Some(next) => {
+            format!("endpoint {endpoint} is at generation {newest}; the token must name generation {next}")
+        }
+        None => {
+            format!("endpoint {endpoint} has used its last generation, {newest}; enrol it under another name")
+        }
+    };
+    Err(Denied::no(Class::Precondition, text))
 }
 
 /// Newest generation that ever enrolled; 0 when none did.
@@ -257,10 +262,7 @@ async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> 
     let Some(issued) = issued else {
         return Err(Failure::internal("renew the certificate", format!("entry {index} has no time")));
     };
-    let end = issued
-        .checked_add(ENDPOINT_LIFE)
-        .and_then(|end| end.checked_add(ENDPOINT_GRACE))
-        .unwrap_or(Time::MAX);
+    let end = crate::clock::end_of_wait(issued, ENDPOINT_LIFE + ENDPOINT_GRACE);
     if crate::clock::now() <= end {
         return Ok(());
     }
@@ -285,4 +287,18 @@ fn issue(
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let identity = Identity::new(collector.deployment.clone(), Subject::Endpoint { id, generation });
     collector.issue(key, &identity, ENDPOINT_LIFE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_generation_follows_the_last_one() {
+        assert!(check_next("web-1", 0, 1).is_ok());
+        assert!(check_next("web-1", u32::MAX - 1, u32::MAX).is_ok());
+        for (newest, generation) in [(0, 0), (0, 2), (1, 1), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
+            assert!(check_next("web-1", newest, generation).is_err(), "{generation} after {newest}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 pub(crate) mod wire;
 
-use crate::acts::submit;
+use crate::acts::{required_ref, submit};
 use crate::rows::incidents::must_exist;
 use std::sync::Arc;
 
@@ -149,11 +149,11 @@ fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), De
 }
 
 async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
-    let reference = |name| weighed.act.reference(name).unwrap_or_default();
-    let endpoint: EndpointId = reference("endpoint")
+    let reference = |name| required_ref(&weighed.act, name);
+    let endpoint: EndpointId = reference("endpoint")?
         .parse()
         .map_err(|error| Failure::malformed(format!("ref endpoint: {error}")))?;
-    let generation: Generation = reference("generation")
+    let generation: Generation = reference("generation")?
         .parse()
         .map_err(|error| Failure::malformed(format!("ref generation: {error}")))?;
     let (id, number) = (endpoint.to_string(), generation.number());
@@ -193,14 +193,17 @@ fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {
 /// A number that is free now.
 pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
     let now = crate::clock::now().to_string();
-    let year: u16 = now.get(..4).and_then(|year| year.parse().ok()).unwrap_or(1970);
+    let year: Option<u16> = now.get(..4).and_then(|year| year.parse().ok());
+    let year = year.ok_or_else(|| Failure::internal("number an incident", format!("{now} has no year")))?;
     let ids = collector
         .db
         .read_async(move |db| rows::incidents::ids_with_prefix(db, &format!("INC-{year}-")))
         .await?;
     let newest =
         ids.iter().filter_map(|id| id.parse::<IncidentId>().ok()).map(|id| id.number()).max().unwrap_or(0);
-    IncidentId::new(year, newest.saturating_add(1))
+    newest
+        .checked_add(1)
+        .and_then(|number| IncidentId::new(year, number))
         .map(|id| id.to_string())
         .ok_or_else(|| Failure::precondition(format!("the incident numbers of {year} are used up")))
 }
@@ -212,9 +215,6 @@ pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::Inci
 }
 
 /// One incident with its timeline.
-///
-/// # Errors
-/// `Missing` when there is none.
 pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncidentResponse, Failure> {
     let id = incident.to_owned();
     let found = collector
@@ -241,6 +241,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
     Ok(v1::ShowIncidentResponse {
         incident: Some(wire(row)),
         timeline,
+        // On the wire an empty text says that there is no end.
         retention_until: standing.until.map(|until| until.to_string()).unwrap_or_default(),
         kept: match standing.may_dispose(crate::clock::now()) {
             Ok(()) => String::new(),
@@ -274,6 +275,7 @@ fn hold(row: rows::holds::HoldRow) -> v1::HoldRow {
         hold: hex::encode(row.hold),
         placed: row.placed,
         by: row.by,
+        // Empty when the text of the reason was disposed of.
         reason: row.reason.unwrap_or_default(),
     }
 }
@@ -287,6 +289,7 @@ fn shortened(value: &str) -> &str {
 fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
     v1::IncidentRow {
         incident: row.incident,
+        // Empty when the text of the title was disposed of.
         title: row.title.unwrap_or_default(),
         severity: row.severity,
         tlp: row.tlp,

@@ -29,6 +29,7 @@ use evidence::digest::Digest;
 use tokio::sync::Semaphore;
 
 use crate::collector::Collector;
+use crate::services::order_watches::OrderWatches;
 use crate::upkeep::Upkeep;
 use budget::Budget;
 use slots::Slots;
@@ -56,6 +57,8 @@ pub struct Ingest {
     pub(crate) uploads: Arc<Slots<Digest, Warm>>,
     /// Collections whose verifier is fed from the stores at the same time.
     refeed: Semaphore,
+    /// Wakes people who watch an order.
+    pub(crate) watches: Arc<OrderWatches>,
     /// The caged program.
     program: Program,
 }
@@ -63,13 +66,19 @@ pub struct Ingest {
 impl Ingest {
     /// Ready for uploads.
     #[must_use]
-    pub fn new(collector: Arc<Collector>, upkeep: Arc<Upkeep>, program: Program) -> Self {
+    pub fn new(
+        collector: Arc<Collector>,
+        upkeep: Arc<Upkeep>,
+        watches: Arc<OrderWatches>,
+        program: Program,
+    ) -> Self {
         Self {
             collector,
             upkeep,
             budget: Budget::new(UPLOADS_MAX, INGEST_BYTES_MAX),
             uploads: Slots::new(WARM_MAX),
             refeed: Semaphore::new(1),
+            watches,
             program,
         }
     }

@@ -49,6 +49,7 @@ impl LedgerService for Ledger {
         _request: Request<CheckpointRequest>,
     ) -> Result<Response<CheckpointResponse>, Status> {
         let published = self.0.recorder.sequencer().log().published();
+        // An empty stamp of size 0 says on the wire that there is none.
         let (stamp, stamped_size) = newest_stamp(&self.0).await?.unwrap_or_default();
         let newest = self.0.cosigning.newest();
         Ok(Response::new(CheckpointResponse {
@@ -89,11 +90,12 @@ impl LedgerService for Ledger {
         if !request.cosigned {
             return Ok(Response::new(self.0.recorder.prove(index).await?.into()));
         }
+        let outside = || Failure::missing(format!("the log has no entry {index}"));
+        let size = index.checked_add(1).ok_or_else(outside)?;
         self.0.recorder.wait_until_published(index).await?;
-        let head = crate::services::export::quorum_over(&self.0, index.saturating_add(1)).await?;
+        let head = crate::services::export::quorum_over(&self.0, size).await?;
         let proven = self.0.recorder.prove_under(&self.0.replicas, head.published, vec![index]).await?;
-        let proven = proven.into_iter().next();
-        let proven = proven.ok_or_else(|| Failure::missing(format!("the log has no entry {index}")))?;
+        let proven = proven.into_iter().next().ok_or_else(outside)?;
         Ok(Response::new(proven.into()))
     }
 
@@ -237,7 +239,7 @@ async fn fsck(collector: &Collector, evidence: bool) -> Result<FsckProgress, Fai
         tracing::error!(place = %problem.place, what = %problem.what, "Fsck: {}", problem.why);
         crate::metrics::fixity_failed();
     }
-    let done = report.entries.saturating_add(report.objects);
+    let done = report.entries + report.objects;
     let problems = report.problems.iter().take(PROBLEMS_MAX);
     Ok(FsckProgress {
         done,

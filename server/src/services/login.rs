@@ -33,13 +33,11 @@ pub struct Challenges {
 
 impl Challenges {
     /// A fresh challenge for whoever says to be `person`.
-    ///
-    /// # Errors
-    /// `Overloaded` when too many wait.
     pub fn draw(&self, person: PersonId, now: Instant) -> Result<[u8; 32], Failure> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge).or_unavailable("draw a challenge")?;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that another thread drew a moment later is new.
         waiting.retain(|_, (_, drawn)| now.saturating_duration_since(*drawn) < CHALLENGE_LIFE);
         if waiting.len() >= CHALLENGES_MAX {
             return Err(Failure::new(Class::Overloaded, "too many logins wait; try again in a minute"));
@@ -49,7 +47,7 @@ impl Challenges {
     }
 
     /// Uses a challenge up. False unless it was drawn for `person` less than 60 seconds ago.
-    pub fn take(&self, challenge: &[u8; 32], person: &PersonId, now: Instant) -> bool {
+    pub fn use_up(&self, challenge: &[u8; 32], person: &PersonId, now: Instant) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.remove(challenge).is_some_and(|(drawn_for, drawn)| {
             drawn_for == *person && now.saturating_duration_since(drawn) < CHALLENGE_LIFE
@@ -75,7 +73,7 @@ pub async fn login(
         )
         .because(chain(&error))
     })?;
-    if !challenges.take(&login.challenge.0, &login.person, Instant::now()) {
+    if !challenges.use_up(&login.challenge.0, &login.person, Instant::now()) {
         return Err(Failure::new(
             Class::Unidentified,
             "the challenge is used, older than 60 seconds or of another person",
@@ -86,7 +84,7 @@ pub async fn login(
         return Err(Failure::malformed("the certificate request has another key than the login"));
     }
     let signer = evidence::keys::sshsig::verify(
-        signed.signatures.first().map(String::as_str).unwrap_or_default(),
+        signed.signatures.first().ok_or_else(|| Failure::malformed("the login has no signature"))?,
         <Login as evidence::document::Document>::TYPE,
         &signed.document,
     )
@@ -110,13 +108,13 @@ mod tests {
         let (ada, eve): (PersonId, PersonId) = ("ada".parse().unwrap(), "eve".parse().unwrap());
         let now = Instant::now();
         let challenge = challenges.draw(ada.clone(), now).unwrap();
-        assert!(challenges.take(&challenge, &ada, now));
-        assert!(!challenges.take(&challenge, &ada, now), "used");
+        assert!(challenges.use_up(&challenge, &ada, now));
+        assert!(!challenges.use_up(&challenge, &ada, now), "used");
         let challenge = challenges.draw(ada.clone(), now).unwrap();
-        assert!(!challenges.take(&challenge, &eve, now), "another person");
-        assert!(!challenges.take(&challenge, &ada, now), "a wrong try uses it up");
+        assert!(!challenges.use_up(&challenge, &eve, now), "another person");
+        assert!(!challenges.use_up(&challenge, &ada, now), "a wrong try uses it up");
         let challenge = challenges.draw(ada.clone(), now).unwrap();
-        assert!(!challenges.take(&challenge, &ada, now + CHALLENGE_LIFE), "too late");
+        assert!(!challenges.use_up(&challenge, &ada, now + CHALLENGE_LIFE), "too late");
     }
 
     #[test]

@@ -35,9 +35,9 @@ use crate::rows::{self, DbError};
 /// # Errors
 /// When its keys are not a mirror's, or the id or a key is taken.
 pub async fn admit(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
-    let mirror = named(&weighed.act)?;
+    let mirror = named_mirror(&weighed.act)?;
     for (name, role) in [("witness_key", "witness"), ("mirror_key", "mirror")] {
-        let text = weighed.act.reference(name).unwrap_or_default();
+        let text = acts::required_ref(&weighed.act, name)?;
         let key = VerifierKey::parse(text)
             .map_err(|error| Failure::malformed(format!("ref {name}: {}", chain(&error))))?;
         if key.kind() != KeyType::CosignatureV1 || key.name() != format!("{mirror}/{role}") {
@@ -81,7 +81,7 @@ pub async fn admit(collector: &Collector, weighed: Weighed) -> Result<Recorded, 
 /// # Errors
 /// When there is no such mirror, or it is retired already.
 pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
-    let mirror = named(&weighed.act)?;
+    let mirror = named_mirror(&weighed.act)?;
     let id = mirror.to_string();
     let condition: Condition = Box::new(move |tx| {
         live(tx, &id)?
@@ -105,9 +105,6 @@ pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError>
 }
 
 /// A certificate for the mirror whose TLS key made the request.
-///
-/// # Errors
-/// When no admitted mirror has that key.
 pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
     let fingerprint = key.fingerprint().to_string();
@@ -175,7 +172,9 @@ pub async fn replicated(
 ) -> Result<Recorded, Failure> {
     let (act, key) = own_act(collector, mirror, &signed, EntryType::EvidenceReplicated)?;
     let published = collector.recorder.sequencer().log().published();
-    let size: u64 = act.reference("size").and_then(|size| size.parse().ok()).unwrap_or(0);
+    let size: u64 = acts::required_ref(&act, "size")?
+        .parse()
+        .map_err(|_other_form| Failure::malformed("the act's ref size is no number"))?;
     if size > published.size {
         return Err(Failure::malformed(format!(
             "it names a checkpoint of size {size}, the log has {}",
@@ -183,7 +182,7 @@ pub async fn replicated(
         )));
     }
     check_root(collector, &act, size, &published).await?;
-    let condition = may_state(&act, mirror, &key, size);
+    let condition = may_state(&act, mirror, &key, size)?;
     let recorded = collector
         .recorder
         .submit(act.act, act.incident, act.refs, ActObject::from(signed), Some(condition))
@@ -262,11 +261,12 @@ async fn check_root(
 
 /// The condition of a statement: the mirror is admitted under this key, the collection is stored below `size` under this
 /// manifest, and the mirror has not stated it already.
-fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Condition {
-    let value = |name| act.reference(name).unwrap_or_default().to_owned();
+fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Result<Condition, Failure> {
+    let value = |name| acts::required_ref(act, name).map(str::to_owned);
     let (id, key) = (mirror.to_string(), key.to_string());
-    let (collection, manifest, incident) = (value("collection"), value("manifest"), act.incident.to_string());
-    Box::new(move |tx| {
+    let (collection, manifest) = (value("collection")?, value("manifest")?);
+    let incident = act.incident.to_string();
+    Ok(Box::new(move |tx| {
         let refused = |text: String| Err(Denied::no(Class::Precondition, text));
         match live(tx, &id)? {
             Some(row) if reference(&row, "key") == Some(key.as_str()) => {}
@@ -301,12 +301,11 @@ fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Cond
                 "incident {incident} has no collection.stored of {collection} with that manifest below {size}"
             ))
         }
-    })
+    }))
 }
 
-fn named(act: &Act) -> Result<MirrorId, Failure> {
-    act.reference("mirror")
-        .unwrap_or_default()
+fn named_mirror(act: &Act) -> Result<MirrorId, Failure> {
+    acts::required_ref(act, "mirror")?
         .parse()
         .map_err(|error| Failure::malformed(format!("ref mirror: {error}")))
 }

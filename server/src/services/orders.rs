@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::collector::Collector;
 use crate::services::ingest::Ingest;
+use crate::services::order_watches::OrderWatches;
 use attend::Sent;
 
 /// The service that carries orders to endpoints and shows what became of them.
@@ -32,12 +33,14 @@ pub struct OrderDesk {
     ingest: Arc<Ingest>,
     /// Orders that wait for an endpoint's answer.
     sent: Sent,
+    /// Wakes people who watch an order.
+    watches: Arc<OrderWatches>,
 }
 
 impl OrderDesk {
     /// Nothing is sent yet.
     #[must_use]
-    pub fn new(collector: Arc<Collector>, ingest: Arc<Ingest>) -> Self {
-        Self { collector, ingest, sent: Sent::default() }
+    pub fn new(collector: Arc<Collector>, ingest: Arc<Ingest>, watches: Arc<OrderWatches>) -> Self {
+        Self { collector, ingest, sent: Sent::default(), watches }
     }
 }

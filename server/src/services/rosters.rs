@@ -64,9 +64,10 @@ pub async fn publish_dropped(collector: &Collector, run_directory: &Path) {
 
 fn answer(run_directory: &Path, drop_path: &Path, refused: Option<&Failure>) -> io::Result<()> {
     if let Some(failure) = refused {
-        fs_err::write(refusal_path(run_directory), format!("{}\n", chain(failure)))?;
+        let text = format!("{}\n", chain(failure));
+        durable::replace(&refusal_path(run_directory), text.as_bytes(), 0o644)?;
     }
-    fs_err::remove_file(drop_path)
+    durable::remove(drop_path)
 }
 
 /// Publishes a roster: the entry, then the force.
@@ -84,13 +85,12 @@ pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure>
     let refs = [("roster", published.digest().to_string()), ("version", version.to_string())];
     let condition: Condition = Box::new(move |tx| {
         let newest = rows::rosters::newest(tx)?.map_or(0, |row| row.version);
-        if version == newest.saturating_add(1) {
-            return Ok(());
-        }
-        Err(Denied::no(
-            Class::Precondition,
-            format!("roster {newest} is in force; the next is {}", newest + 1),
-        ))
+        let text = match newest.checked_add(1) {
+            Some(next) if next == version => return Ok(()),
+            Some(next) => format!("roster {newest} is in force; the next is {next}"),
+            None => format!("roster {newest} is in force, and no number follows it"),
+        };
+        Err(Denied::no(Class::Precondition, text))
     });
     let act = ActObject::from(published.signed.clone());
     collector

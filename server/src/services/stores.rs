@@ -53,7 +53,7 @@ impl StoreService for Stores {
         let policy = collector.replicas.policy();
         Ok(Response::new(ListStoresResponse {
             stores: rows(collector).await?,
-            copies: u32::try_from(policy.copies).unwrap_or(u32::MAX),
+            copies: policy.copies_wanted(),
             degraded: match policy.degraded {
                 Degraded::Accept => "accept",
                 Degraded::Wait => "wait",
@@ -144,7 +144,7 @@ async fn repair(
     let (mut repaired, mut problems) = (0_u64, Vec::new());
     loop {
         let round = repairs::round(upkeep).await?;
-        repaired = repaired.saturating_add(round.repaired);
+        repaired += round.repaired;
         problems.extend(round.problems);
         problems.truncate(PROBLEMS_MAX);
         let finished = round.tried == 0 || collector.intake.is_cancelled();
@@ -181,7 +181,7 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
                 .into_iter()
                 .map(|row| {
                     let (wanting, repair_error) = rows::wanting_on(db, &row.store)?;
-                    let scrub = scrubs::of_store(db, &row.store)?.map(shown);
+                    let scrub = scrubs::of_store(db, &row.store)?.map(scrub_state);
                     Ok(StoreRow { wanting, repair_error, scrub, ..row })
                 })
                 .collect::<Result<_, DbError>>()
@@ -201,10 +201,10 @@ fn state(store: &dyn Store) -> (&'static str, String) {
     }
 }
 
-fn shown(row: ScrubRow) -> ScrubState {
-    let time = |ms: i64| match u64::try_from(ms).ok().filter(|ms| *ms != 0) {
-        Some(ms) => Time::from_unix_ms(ms).map_or_else(String::new, |time| time.to_string()),
-        None => String::new(),
+fn scrub_state(row: ScrubRow) -> ScrubState {
+    let time = |ms: u64| {
+        let time = Time::from_unix_ms(ms).filter(|_| ms != 0);
+        time.map_or_else(String::new, |time| time.to_string())
     };
     ScrubState {
         begun: time(row.begun_ms),
@@ -223,5 +223,6 @@ fn shown(row: ScrubRow) -> ScrubState {
 async fn slow_scrub(upkeep: &Upkeep) -> Result<String, Failure> {
     let collector = &*upkeep.collector;
     let bytes = collector.db.read_async(scrubs::bytes_to_read).await?;
+    // On the wire an empty text says that it is fast enough.
     Ok(upkeep.scrubber.pace.too_slow(bytes).unwrap_or_default())
 }

@@ -57,7 +57,7 @@ async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
         let holders = stores.filter(|store| {
             !is_everywhere && !lacking.contains(&store.identity().store) && store.size(&key).is_ok()
         });
-        (u32::try_from(holders.count()).unwrap_or(u32::MAX), key)
+        (store::count_of_stores(holders.count()), key)
     });
     let (copies, key) = left.await?;
     upkeep.collector.db.write_async(move |tx| rows::lost(tx, &key, copies)).await.map_err(Failure::from)

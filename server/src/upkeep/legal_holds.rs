@@ -27,7 +27,7 @@ fn can_hold(store: &dyn Store) -> bool {
 }
 
 /// Rounds until the drain.
-pub async fn keep(upkeep: &Upkeep, store: Arc<dyn Store>) {
+pub async fn keep_holds_set(upkeep: &Upkeep, store: Arc<dyn Store>) {
     let mut wait = LOOK;
     while upkeep.collector.pause(wait).await {
         // What a bucket that was away at the start can do is known when it is back.
@@ -54,15 +54,15 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
         // No object is made again between the list and the mark.
         let _repairs = upkeep.repairs.turn().await;
         let place = Arc::clone(store);
-        let told = blocking(move || tell(place.as_ref(), &task)).await?;
-        let objects = match told {
+        let set = blocking(move || set_hold(place.as_ref(), &task)).await?;
+        let objects = match set {
             Ok(objects) => objects,
             Err(error) => {
                 failed = Some(Failure::unavailable("set a legal hold", error));
                 continue;
             }
         };
-        // Crash now: they are told once more, which changes nothing.
+        // Crash now: they are set once more, which changes nothing.
         let marked = name.clone();
         upkeep.collector.db.write_async(move |tx| hold_marks::done(tx, &marked, &task)).await?;
         let collection = hex::encode(task.collection);
@@ -72,7 +72,7 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
 }
 
 /// Sets or clears the hold on every object of the collection that is there; returns how many.
-fn tell(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
+fn set_hold(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
     let mut objects = 0;
     for room in ["segments", "seals"] {
         for key in store.list(&format!("{room}/{}/", hex::encode(task.collection)))? {

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::time::Time;
 use proto::backoff::Backoff;
 use store::{
     ContentCheck, Key, KeyKind, ReplicaError, Replicas, Store, StoreError, StoreErrorClass, Wanting,
     WantingSink,
 };
 
+use crate::clock::end_of_wait;
 use crate::rows::{Db, DbError, RepairTask};
 
 /// First wait after a failed repair: 10 s; it doubles up to [`BACKOFF_MAX`].
@@ -52,16 +54,15 @@ pub fn repair_due(
     replicas: &Replicas,
     db: &Db,
     due: Vec<RepairTask>,
-    now_ms: i64,
+    now: Time,
 ) -> Result<RepairReport, DbError> {
     let mut report = RepairReport::default();
     for task in due {
         match repair(replicas, &task) {
             Ok(()) => report.repaired.push(task),
             Err(reason) => {
-                let failures = u32::try_from(task.attempts.clamp(0, 20)).unwrap_or(20);
-                let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(failures);
-                let due = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(task.attempts);
+                let due = end_of_wait(now, wait).unix_ms();
                 let (again, text) = (task.clone(), reason.clone());
                 db.write(move |tx| crate::rows::repair_failed(tx, &again, due, &text))?;
                 report.failed.push((task, reason));
@@ -162,9 +163,9 @@ mod tests {
 
     const ACCEPT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Accept };
 
-    fn round(replicas: &Replicas, db: &Db, now_ms: i64) -> Result<RepairReport, DbError> {
+    fn round(replicas: &Replicas, db: &Db, now_ms: u64) -> Result<RepairReport, DbError> {
         let due = db.read(|reader| crate::rows::repairs_due(reader, now_ms, 100))?;
-        let report = repair_due(replicas, db, due, now_ms)?;
+        let report = repair_due(replicas, db, due, Time::from_unix_ms(now_ms).unwrap())?;
         finish_repairs(replicas, db, &report.repaired)?;
         Ok(report)
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::length::len;
 use store::{Key, Replicas, Store, StoreError, StoreErrorClass, Wanting};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
@@ -69,7 +70,7 @@ pub struct Round {
 }
 
 /// Runs rounds until the drain.
-pub async fn keep(upkeep: &Upkeep) {
+pub async fn work_off_queue(upkeep: &Upkeep) {
     loop {
         tokio::select! {
             () = upkeep.collector.intake.cancelled() => return,
@@ -94,8 +95,8 @@ pub async fn keep(upkeep: &Upkeep) {
 /// One round over what is due.
 pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let _turn = upkeep.repairs.turn().await;
-    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
-    let due = upkeep.collector.db.read_async(move |db| rows::repairs_due(db, now_ms, AT_ONCE)).await?;
+    let now = crate::clock::now();
+    let due = upkeep.collector.db.read_async(move |db| rows::repairs_due(db, now.unix_ms(), AT_ONCE)).await?;
     let due = still_wanted(upkeep, due).await?;
     // A read that fell over to another store queued what it met.
     for task in due.iter().filter(|task| task.wanting == "damaged") {
@@ -105,7 +106,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     }
     let (replicas, db) = (upkeep.collector.replicas.clone(), upkeep.collector.db.clone());
     let tried = due.len();
-    let report = blocking(move || repair_due(&replicas, &db, due, now_ms))
+    let report = blocking(move || repair_due(&replicas, &db, due, now))
         .await?
         .or_unavailable("work off the repair queue")?;
     let mut problems = Vec::new();
@@ -125,7 +126,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
             upkeep.collector.db.write_async(again).await?;
         }
     }
-    let repaired = u64::try_from(report.repaired.len()).unwrap_or(u64::MAX);
+    let repaired = len(&report.repaired);
     let keys =
         report.repaired.iter().filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
     let keys: Vec<(String, Key)> = keys.collect();
@@ -140,8 +141,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
         .await?
         .or_unavailable("work off the repair queue")?;
     let waiting = upkeep.collector.db.read_async(rows::repairs_waiting).await?;
-    let waiting = u64::try_from(waiting).unwrap_or(0);
-    metrics::repairs_pending(usize::try_from(waiting).unwrap_or(usize::MAX));
+    metrics::repairs_pending(waiting);
     Ok(Round { tried, repaired, waiting, problems })
 }
 
@@ -165,7 +165,7 @@ async fn ask_mirrors(upkeep: &Upkeep, key: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `Unavailable` if no store took it: the object stays wanted, and the mirror may offer it again.
-pub async fn given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
+pub async fn accept_given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
     let _turn = upkeep.repairs.turn().await;
     if !upkeep.wants.has(&key) {
         // Another mirror was first.

@@ -10,12 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evidence::length::len;
+use evidence::time::Time;
 use store::scrub::{Found, examine};
 use store::{Key, Store, Wanting, WantingSink as _};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::blocking::blocking;
+use crate::clock;
 use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::ledger::{FsckReport, Mended, check_store, mend_tiles};
 use crate::metrics;
@@ -56,7 +59,7 @@ impl Scrubber {
 
     /// Asks for a pass over a store now, as fast as is allowed. One that goes on is hurried.
     pub fn ask(&self, store: &str) {
-        self.asked().insert(store.to_owned());
+        self.asked_stores().insert(store.to_owned());
         self.wake.notify_waiters();
     }
 
@@ -65,12 +68,12 @@ impl Scrubber {
         self.rows.subscribe()
     }
 
-    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    fn asked_stores(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         // A set of names has no half state.
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, row: &ScrubRow) {
+    fn show_pass(&self, row: &ScrubRow) {
         self.rows.send_modify(|rows| {
             rows.insert(row.store.clone(), row.clone());
         });
@@ -78,15 +81,15 @@ impl Scrubber {
 }
 
 /// Scrubs one store until the collector drains.
-pub async fn keep(upkeep: &Upkeep, store: Arc<dyn Store>) {
+pub async fn scrub_store(upkeep: &Upkeep, store: Arc<dyn Store>) {
     let name = store.identity().store.clone();
     loop {
-        match one(upkeep, &store).await {
+        match scrub_when_due(upkeep, &store).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(failure) => {
                 tracing::warn!(store = %name, cause = %chain(&failure), "Scrub paused; it goes on where it was");
-                if !rest(upkeep, AWAY).await {
+                if !wait_unless_drained(upkeep, AWAY).await {
                     return;
                 }
             }
@@ -95,7 +98,7 @@ pub async fn keep(upkeep: &Upkeep, store: Arc<dyn Store>) {
 }
 
 /// Waits; false when the drain began.
-async fn rest(upkeep: &Upkeep, length: Duration) -> bool {
+async fn wait_unless_drained(upkeep: &Upkeep, length: Duration) -> bool {
     tokio::select! {
         () = upkeep.collector.intake.cancelled() => false,
         () = upkeep.scrubber.wake.notified() => true,
@@ -103,26 +106,31 @@ async fn rest(upkeep: &Upkeep, length: Duration) -> bool {
     }
 }
 
-fn now_ms() -> i64 {
-    i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX)
-}
-
 /// Waits until a pass is due and makes it. False when the drain began.
-async fn one(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool, Failure> {
+async fn scrub_when_due(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool, Failure> {
     let (scrub, name) = (&upkeep.scrubber, store.identity().store.clone());
     let kept = name.clone();
     let before = upkeep.collector.db.read_async(move |db| scrubs::of_store(db, &kept)).await?;
     let mut row = before.unwrap_or_else(|| ScrubRow { store: name.clone(), ..ScrubRow::default() });
-    scrub.tell(&row);
+    scrub.show_pass(&row);
     let goes_on = row.begun_ms != 0 && row.ended_ms == 0;
     if !goes_on {
-        let between = i64::try_from(scrub.pace.between().as_millis()).unwrap_or(i64::MAX);
-        while !scrub.asked().contains(&name) && row.begun_ms.saturating_add(between) > now_ms() {
-            if !rest(upkeep, LOOK).await {
+        // After a clock went back, the last pass began later than now: that is early as well.
+        let is_early = |now: Time| {
+            let age = now.unix_ms().checked_sub(row.begun_ms).map(Duration::from_millis);
+            age.is_none_or(|age| age < scrub.pace.between())
+        };
+        while !scrub.asked_stores().contains(&name) && is_early(clock::now()) {
+            if !wait_unless_drained(upkeep, LOOK).await {
                 return Ok(false);
             }
         }
-        row = ScrubRow { store: name, begun_ms: now_ms(), whole_ms: row.whole_ms, ..ScrubRow::default() };
+        row = ScrubRow {
+            store: name,
+            begun_ms: clock::now().unix_ms(),
+            whole_ms: row.whole_ms,
+            ..ScrubRow::default()
+        };
     }
     pass(upkeep, store, row).await
 }
@@ -144,23 +152,24 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
     if let Some(why) = scrub.pace.too_slow(bytes) {
         tracing::warn!(store = %row.store, why, "Scrub is too slow");
     }
-    row.total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+    row.total = len(&keys);
     let mut saved = Instant::now();
     let cursor = row.cursor.clone();
     for key in keys.into_iter().filter(|key| key.as_str() > cursor.as_str()) {
         let begun = Instant::now();
         let (place, looked) = (Arc::clone(store), key.clone());
         let found = blocking(move || examine(place.as_ref(), &looked)).await?;
-        let length = record(upkeep, &mut row, &key, found, store).await?;
+        let length = record_object(upkeep, &mut row, &key, found, store).await?;
         row.cursor = key.to_string();
         row.objects += 1;
         if saved.elapsed() >= SAVE_EVERY {
             save(upkeep, &row).await?;
             saved = Instant::now();
         }
-        let is_urgent = scrub.asked().contains(&row.store);
+        let is_urgent = scrub.asked_stores().contains(&row.store);
         let rate = scrub.pace.rate(bytes, is_urgent);
         let share = Duration::from_secs_f64(length as f64 / rate as f64);
+        // Zero when the store was slower than the rate.
         let left = share.saturating_sub(begun.elapsed());
         tokio::select! {
             () = upkeep.collector.intake.cancelled() => {
@@ -170,13 +179,13 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
             () = tokio::time::sleep(left) => {}
         }
     }
-    ledger(upkeep, store, &mut row).await?;
-    row.ended_ms = now_ms();
+    check_ledger(upkeep, store, &mut row).await?;
+    row.ended_ms = clock::now().unix_ms();
     if row.unreadable == 0 {
         row.whole_ms = row.begun_ms;
     }
     save(upkeep, &row).await?;
-    scrub.asked().remove(&row.store);
+    scrub.asked_stores().remove(&row.store);
     tracing::info!(
         store = %row.store, objects = row.objects, bytes = row.bytes, damaged = row.damaged, missing = row.missing,
         unreadable = row.unreadable, ledger_problems = row.ledger_problems, "Store was scrubbed"
@@ -185,7 +194,7 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
 }
 
 /// Counts an object and raises what has to be raised. Returns its length.
-async fn record(
+async fn record_object(
     upkeep: &Upkeep,
     row: &mut ScrubRow,
     key: &Key,
@@ -257,7 +266,7 @@ async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<b
 
 /// The store's own copy of the ledger: every tile is derived again from the entries; those that are wrong are mended from a
 /// store that has the same tree.
-async fn ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
+async fn check_ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
     let key = upkeep.collector.recorder.sequencer().log().keys().clone();
     let (store, replicas) = (Arc::clone(store), upkeep.collector.replicas.clone());
     let (problems, mended) = blocking(move || {
@@ -281,7 +290,7 @@ async fn ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRow) -> 
     for (key, why) in &mended.failed {
         tracing::error!(store = %row.store, %key, why, "Ledger copy: not mended");
     }
-    row.ledger_problems = u64::try_from(problems.len()).unwrap_or(u64::MAX);
+    row.ledger_problems = len(&problems);
     Ok(())
 }
 
@@ -289,6 +298,6 @@ async fn save(upkeep: &Upkeep, row: &ScrubRow) -> Result<(), Failure> {
     let kept = row.clone();
     upkeep.collector.db.write_async(move |tx| scrubs::save(tx, &kept)).await?;
     // After the row: who is told of a pass may look there.
-    upkeep.scrubber.tell(row);
+    upkeep.scrubber.show_pass(row);
     Ok(())
 }

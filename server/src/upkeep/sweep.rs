@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use evidence::length::len;
 use store::{Key, KeyKind, StoreErrorClass, Wanting, WantingSink as _};
 
 use crate::blocking::blocking;
@@ -109,7 +110,7 @@ async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) 
         .await?;
         upkeep.repairs.wake();
     }
-    Ok(u64::try_from(lost.len()).unwrap_or(u64::MAX))
+    Ok(len(&lost))
 }
 
 fn keys_of(collection: &[u8; 32], segment: &SegmentRow) -> [(Key, Option<u64>); 2] {
@@ -134,5 +135,5 @@ async fn orphans(upkeep: &Upkeep, named: BTreeSet<Key>) -> Result<u64, Failure> 
     for key in orphans.iter().filter(|key| matches!(key.kind(), KeyKind::Segment | KeyKind::Seal)) {
         tracing::warn!(key = %key, "Object without a record: stored, never acknowledged");
     }
-    Ok(u64::try_from(orphans.len()).unwrap_or(u64::MAX))
+    Ok(len(&orphans))
 }

@@ -80,6 +80,7 @@ impl Wants {
     fn keys_at(&self, now: Instant) -> MutexGuard<'_, BTreeMap<Key, Instant>> {
         // A map of keys has no half state.
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have read its clock a moment later: that key is new.
         keys.retain(|_, since| now.saturating_duration_since(*since) < LIFE);
         keys
     }

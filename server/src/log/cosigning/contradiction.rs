@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 use evidence::digest::Digest;
 
 /// Writes both notes; returns the path of ours.
-///
-/// # Errors
-/// When the folder cannot be written.
-pub(super) fn keep(
+pub(super) fn keep_notes(
     folder: &Path,
     witness: &str,
     size: u64,
@@ -42,8 +39,8 @@ mod tests {
     fn the_first_pair_stays() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("contradictions");
-        let path = keep(&inside, "m1", 7, b"a", Some(b"b")).unwrap();
-        assert_eq!(keep(&inside, "m1", 7, b"c", Some(b"d")).unwrap(), path);
+        let path = keep_notes(&inside, "m1", 7, b"a", Some(b"b")).unwrap();
+        assert_eq!(keep_notes(&inside, "m1", 7, b"c", Some(b"d")).unwrap(), path);
         assert_eq!(fs_err::read(&path).unwrap(), b"a");
         assert_eq!(fs_err::read(path.with_extension("theirs")).unwrap(), b"b");
     }

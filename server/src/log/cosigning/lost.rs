@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use evidence::log_key::LogKeys;
 
-use super::start::shown;
+use super::start::shown_notes;
 use super::{PolicyFileError, policy_of};
 use crate::failure::chain;
 
@@ -31,27 +31,27 @@ pub struct Held {
 pub async fn held_by_witnesses(directory: &Path, keys: &LogKeys) -> Result<Held, PolicyFileError> {
     let (policy, clients) = policy_of(directory, keys)?;
     let mut held = Held::default();
-    for (name, answer) in shown(&policy, &clients, keys.current().name()).await {
+    for (name, answer) in shown_notes(&policy, &clients, keys.current().name()).await {
         let note = answer.and_then(|note| match policy.verify_note(&note) {
             Ok(_) => Ok(note),
             Err(error) => Err(format!("the log's key did not sign what it shows: {}", chain(&error))),
         });
         match note {
-            Ok(note) => held.notes.push(keep(directory, &name, &note.to_string())?),
+            Ok(note) => held.notes.push(keep_note(directory, &name, &note.to_string())?),
             Err(why) => held.silent.push((name, why)),
         }
     }
     Ok(held)
 }
 
-fn keep(directory: &Path, witness: &str, note: &str) -> Result<PathBuf, PolicyFileError> {
+fn keep_note(directory: &Path, witness: &str, note: &str) -> Result<PathBuf, PolicyFileError> {
     let plain = |letter: char| {
         if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' }
     };
     let folder = directory.join(FOLDER);
     let path = folder.join(format!("{}.note", witness.chars().map(plain).collect::<String>()));
-    fs_err::create_dir_all(&folder)
-        .and_then(|()| fs_err::write(&path, note))
+    durable::create_private_folder(&folder)
+        .and_then(|()| durable::replace(&path, note.as_bytes(), 0o644))
         .map_err(|source| PolicyFileError::Read { source })?;
     Ok(path)
 }

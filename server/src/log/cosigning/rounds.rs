@@ -68,11 +68,11 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
         let is_demanded = tokio::select! {
             () = stop.cancelled() => return,
             () = cosigning.demand.notified() => true,
-            () = due(&cosigning, &witnesses, next) => false,
+            () = wait_until_due(&cosigning, &witnesses, next) => false,
         };
         next = Instant::now() + EVERY;
         // Counted before the head is read: who asks behind this line waits for the next round.
-        let number = cosigning.begun.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        let number = cosigning.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let published = cosigning.log.published();
         if published.size == 0 {
             continue;
@@ -83,13 +83,14 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
         }
         cosigning.ended.send_replace(number);
         let covered = cosigning.newest().map_or(0, |head| head.published.size);
+        // Zero when somebody cosigned a newer head meanwhile.
         metrics::uncosigned_entries(published.size.saturating_sub(covered));
     }
 }
 
 /// Waits until somebody should be asked: one that failed, when its own wait is over; who just lacks the newest head, when the
 /// minute is.
-async fn due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
+async fn wait_until_due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
     let size = cosigning.log.published().size;
     let behind = witnesses.iter().filter(|witness| witness.cosigned < size);
     let again = behind.map(|witness| witness.not_before.unwrap_or(next)).min();
@@ -151,7 +152,7 @@ fn note_result(cosigning: &Cosigning, witness: &mut Asked, result: Result<(), As
         return;
     };
     let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(witness.failures);
-    witness.failures = witness.failures.saturating_add(1);
+    witness.failures += 1;
     witness.not_before = Some(Instant::now() + wait);
     cosigning.trouble(witness.place, &error);
     metrics::cosigning_failed();
@@ -183,7 +184,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
             // Ahead of this round, not of the log: a mirror follows on its own. What it cosigned is a head as well.
             let note = witness.client.checkpoint(cosigning.log_key.name()).await?;
             let shared = Arc::clone(cosigning);
-            blocking(move || shared.take(&note))
+            blocking(move || shared.accept(&note))
                 .await
                 .map_err(|error| own(error.to_string()))?
                 .map_err(|error| own(crate::failure::chain(&error)))?;
@@ -196,7 +197,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
             .map_err(|error| own(error.to_string()))?;
         match witness.client.add_checkpoint(old, &proof, &published.note).await? {
             Answer::Cosigned(lines) => {
-                keep(cosigning, witness, published, lines).await?;
+                keep_lines(cosigning, witness, published, lines).await?;
                 witness.old = size;
                 witness.cosigned = size;
                 return Ok(());
@@ -212,7 +213,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
 }
 
 /// Of the lines, the one of the witness' key counts, if it verifies.
-async fn keep(
+async fn keep_lines(
     cosigning: &Arc<Cosigning>,
     witness: &Asked,
     published: &Published,
@@ -229,7 +230,7 @@ async fn keep(
         .map_err(|error| AskError::Forged { reason: crate::failure::chain(&error) })?;
     note.add(line).map_err(|error| own(error.to_string()))?;
     let shared = Arc::clone(cosigning);
-    blocking(move || shared.take(&note))
+    blocking(move || shared.accept(&note))
         .await
         .map_err(|error| own(error.to_string()))?
         .map_err(|error| own(crate::failure::chain(&error)))?;
@@ -254,7 +255,8 @@ async fn contradicted(cosigning: &Arc<Cosigning>, witness: &mut Asked, published
     let (folder, name) = (cosigning.contradictions.clone(), witness.name.clone());
     let (ours, size) = (published.note.to_vec(), published.size);
     let theirs = theirs.ok().map(|note| note.to_string().into_bytes());
-    let kept = blocking(move || contradiction::keep(&folder, &name, size, &ours, theirs.as_deref())).await;
+    let kept =
+        blocking(move || contradiction::keep_notes(&folder, &name, size, &ours, theirs.as_deref())).await;
     match kept {
         Ok(Ok(path)) => reason.push_str(&format!("; notes kept as {}", path.display())),
         Ok(Err(error)) => reason.push_str(&format!("; the notes could not be kept: {error}")),

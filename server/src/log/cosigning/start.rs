@@ -11,14 +11,14 @@ use std::time::Duration;
 use ledger::{Note, Policy};
 use tokio::task::JoinSet;
 
-use super::{Clients, Cosigning, TakeError, contradiction};
+use super::{AcceptError, Clients, Cosigning, contradiction};
 use crate::blocking::blocking;
 
 /// How long a start waits for all of them together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What each witness with a URL shows of the log called `origin`, or why it shows nothing.
-pub(super) async fn shown(
+pub(super) async fn shown_notes(
     policy: &Policy,
     clients: &Clients,
     origin: &str,
@@ -70,7 +70,7 @@ impl Cosigning {
     /// # Errors
     /// `WitnessedMore`: the ledger must not go on from here.
     pub async fn check_at_start(self: &Arc<Self>) -> Result<(), WitnessedMore> {
-        for (name, answer) in shown(&self.policy, &self.clients, self.log_key.name()).await {
+        for (name, answer) in shown_notes(&self.policy, &self.clients, self.log_key.name()).await {
             match answer {
                 Ok(note) => self.compare(name, note).await?,
                 Err(cause) => {
@@ -94,7 +94,7 @@ impl Cosigning {
         let (shared, checkpoint) = (Arc::clone(self), verified.checkpoint.clone());
         let is_ours = blocking(move || shared.check_is_ours(&checkpoint)).await;
         match is_ours {
-            Ok(Err(TakeError::NotThisLog { size })) if size > 0 => {}
+            Ok(Err(AcceptError::NotThisLog { size })) if size > 0 => {}
             Ok(Err(error)) => {
                 tracing::warn!(witness = name, cause = %crate::failure::chain(&error), "What the witness holds could not be compared");
                 return Ok(());
@@ -105,7 +105,8 @@ impl Cosigning {
         let (folder, witness) = (self.contradictions.clone(), name.clone());
         let (ours, theirs) = (published.note.to_vec(), note.to_string().into_bytes());
         let size = published.size;
-        let kept = blocking(move || contradiction::keep(&folder, &witness, size, &ours, Some(&theirs))).await;
+        let kept =
+            blocking(move || contradiction::keep_notes(&folder, &witness, size, &ours, Some(&theirs))).await;
         Err(WitnessedMore {
             witness: name,
             theirs: verified.checkpoint.size,

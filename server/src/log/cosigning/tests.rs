@@ -483,23 +483,23 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
         // A tree of the same size that our own key signed, and a size that is not there yet.
         for (size, root) in [(published.size, Hash([3; 32])), (published.size + 1, Hash([3; 32]))] {
             let forged = Checkpoint::new("exhibit/acme", size, root).unwrap().to_text();
-            let refused = lab.cosigning.take(&cosigned(&forged, 9)).unwrap_err();
-            assert!(matches!(refused, TakeError::NotThisLog { .. }), "{refused:?}");
+            let refused = lab.cosigning.accept(&cosigned(&forged, 9)).unwrap_err();
+            assert!(matches!(refused, AcceptError::NotThisLog { .. }), "{refused:?}");
         }
         // Nothing but the log's own line: nothing new.
-        assert_eq!(lab.cosigning.take(&ours).unwrap(), Vec::<String>::new());
+        assert_eq!(lab.cosigning.accept(&ours).unwrap(), Vec::<String>::new());
         let good = cosigned(ours.text(), 50);
-        assert_eq!(lab.cosigning.take(&good).unwrap(), ["m"]);
-        assert_eq!(lab.cosigning.take(&good).unwrap(), Vec::<String>::new(), "the same again");
-        assert_eq!(lab.cosigning.take(&cosigned(ours.text(), 60)).unwrap(), ["m"]);
+        assert_eq!(lab.cosigning.accept(&good).unwrap(), ["m"]);
+        assert_eq!(lab.cosigning.accept(&good).unwrap(), Vec::<String>::new(), "the same again");
+        assert_eq!(lab.cosigning.accept(&cosigned(ours.text(), 60)).unwrap(), ["m"]);
         let head = lab.quorum(published.size).await.unwrap();
         assert_eq!(head.cosigners, [("m".to_owned(), 50)], "since the earliest");
         // A later head; then an older one again, replayed.
         lab.grow(4..8).await;
         let later = lab.sequencer.log().published();
         let text = Note::parse(&later.note).unwrap().text().to_owned();
-        lab.cosigning.take(&cosigned(&text, 70)).unwrap();
-        lab.cosigning.take(&cosigned(ours.text(), 80)).unwrap();
+        lab.cosigning.accept(&cosigned(&text, 70)).unwrap();
+        lab.cosigning.accept(&cosigned(ours.text(), 80)).unwrap();
         assert_eq!(lab.cosigning.newest().unwrap().published.size, later.size);
         assert_eq!(lab.quorum(published.size).await.unwrap().published.size, later.size);
     });

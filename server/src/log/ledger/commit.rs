@@ -3,11 +3,12 @@
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};
 use evidence::id::DeploymentId;
+use evidence::length::len;
 use evidence::time::Time;
 use ledger::{Hash, leaf_hash};
 use rusqlite::Connection;
 
-use super::edge::Edge;
+use super::edge::{Edge, EdgeError};
 use super::pending::{GuardError, PendingEntry, SubmitError};
 use crate::rows::log::{self, ChainState};
 use crate::rows::projection::{self, Fact, Objects};
@@ -45,7 +46,7 @@ pub(super) enum CommitError {
     #[error("commit a batch of entries")]
     Db(#[from] DbError),
     #[error("grow the log")]
-    Edge(#[from] super::EdgeError),
+    Edge(#[from] EdgeError),
     /// The committed end is not where this sequencer left it.
     #[error("another sequencer wrote: committed size is {found}, this one was at {expected}")]
     Overtaken { expected: u64, found: u64 },
@@ -68,12 +69,11 @@ pub(super) fn commit(
         log::record_published(tx, published.0, published.1)?;
     }
     // Clocks go back; the ledger does not.
-    let time = state.last_time.parse().map_or(now, |last: Time| last.max(now));
+    let time = state.last_time.map_or(now, |last| last.max(now));
     let mut bodies: Vec<Vec<u8>> = Vec::new();
     let mut outcomes = Vec::with_capacity(batch.len());
     for prepared in batch {
-        let added = u64::try_from(bodies.len()).unwrap_or(u64::MAX);
-        let index = edge.size.saturating_add(added);
+        let index = edge.size.checked_add(len(&bodies)).ok_or(EdgeError::Size)?;
         outcomes.push(match record(tx, deployment, prepared, index, time)? {
             Ok(outcome) => {
                 if let Outcome::Recorded { entry, .. } = &outcome {
@@ -156,10 +156,7 @@ fn insert(
     let leaf = leaf_hash(&bytes);
     let fact = Fact { index, leaf: &leaf.0, envelope: &entry.envelope, act: &pending.act };
     projection::apply(tx, fact, &objects)?;
-    log::advance_chain(
-        tx,
-        &incident,
-        &ChainState { next_seq: chain.next_seq.saturating_add(1), head: leaf.0 },
-    )?;
+    // The entry was encoded, so its number is below 2^53.
+    log::advance_chain(tx, &incident, &ChainState { next_seq: chain.next_seq + 1, head: leaf.0 })?;
     Ok(Outcome::Recorded { index, entry: bytes, envelope: Box::new(entry.envelope), leaf })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, ActObject, ChainHead, Entry};
+use evidence::length::len;
 use evidence::log_key::LogKeys;
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
@@ -183,7 +184,13 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
     let mut chains = Chains::default();
     let mut recorded = RecordedKeys::new(key);
     let mut derived = TileSet::default();
-    let bundles = bundles_for_growth(0, checkpoint.size).unwrap_or_default();
+    let bundles = match bundles_for_growth(0, checkpoint.size) {
+        Ok(bundles) => bundles,
+        Err(error) => {
+            report.problem(&place, Key::checkpoint(), error);
+            return None;
+        }
+    };
     for path in bundles {
         let Ok(bundle) = tiles.tile(&path) else {
             report.problem(&place, path, "entry bundle is missing");
@@ -199,13 +206,16 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
             recorded.see(body, index, &mut |why| report.problem(&place, format!("entry {index}"), why));
             chains.check(store, body, &mut |why| report.problem(&place, format!("entry {index}"), why));
         }
-        let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
-        let Ok(grown) = grow(&derived, size, &added) else {
+        let grown = grow(&derived, len(&leaves), &added).ok();
+        leaves.extend(added);
+        // The tiles that the next bundle grows from.
+        let edge = tiles_for_root(len(&leaves)).ok();
+        let (Some(grown), Some(edge)) = (grown, edge) else {
             report.problem(&place, path, "tiles do not grow from this bundle");
             return None;
         };
-        leaves.extend(added);
-        keep_edge(&mut derived, &grown, size.saturating_add(u64::from(path.width())));
+        derived.0.extend(grown.iter().map(|(path, tile)| (*path, tile.encode())));
+        derived.0.retain(|path, _| edge.contains(path));
         for (path, tile) in grown {
             // Partial tiles of sizes in between were never published.
             if TilePath::in_tree(path.kind(), path.index(), checkpoint.size) == Some(path) {
@@ -226,14 +236,6 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
     }
     recorded.check(&leaves, &head.note, &mut |why| report.problem(&place, Key::checkpoint(), why));
     (report.problems.len() == before).then_some(leaves)
-}
-
-fn keep_edge(derived: &mut TileSet, grown: &[(TilePath, Tile)], size: u64) {
-    for (path, tile) in grown {
-        derived.0.insert(*path, tile.encode());
-    }
-    let wanted = tiles_for_root(size).unwrap_or_default();
-    derived.0.retain(|path, _| wanted.contains(path));
 }
 
 fn compare_tile(tiles: &StoreTiles<'_>, path: &TilePath, tile: &Tile, place: &str, report: &mut FsckReport) {
@@ -294,7 +296,7 @@ impl Chains {
 
 fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
     const PLACE: &str = "database";
-    let size = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+    let size = len(leaves);
     match db.read(crate::rows::log::state) {
         Ok(state) if state.size >= size => {}
         Ok(state) => {

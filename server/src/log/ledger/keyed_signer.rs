@@ -16,9 +16,6 @@ pub struct KeyedSigner {
 
 impl KeyedSigner {
     /// A signer whose key must be the newest of `keys`.
-    ///
-    /// # Errors
-    /// `OtherKey` when it is not.
     pub fn new(signer: Arc<dyn CheckpointSigner>, keys: LogKeys) -> Result<Self, SignerError> {
         if signer.verifier_key() == keys.current() {
             Ok(Self { signer, keys })

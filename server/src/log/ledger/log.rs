@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use evidence::length::to_usize;
 use evidence::log_key::LogKeys;
 use ledger::tile::{TileKind, TilePath, TileReadError};
 use ledger::{AuthenticatedReader, Hash, Note, ProofFile, TileReader, VerifierKey, leaf_hash, proof};
@@ -22,7 +23,7 @@ pub struct Published {
     pub note: Arc<[u8]>,
 }
 
-/// Reads the published log. Clones share the view. All methods but `published` and `wait_for_growth` block on disks.
+/// Reads the published log. Clones share the view. All methods but `published` and the two that wait block on disks.
 #[derive(Clone)]
 pub struct Log {
     replicas: Replicas,
@@ -50,6 +51,13 @@ impl Log {
         self.newest.borrow().clone()
     }
 
+    /// Waits until at least `size` entries are published. `None`: the sequencer has ended.
+    pub async fn wait_until_covered(&self, size: u64) -> Option<Published> {
+        let mut newest = self.newest.clone();
+        let covering = newest.wait_for(|published| published.size >= size).await;
+        covering.ok().map(|published| published.clone())
+    }
+
     /// Waits until more than `size` entries are published. `None`: the sequencer has ended.
     pub async fn wait_for_growth(&self, size: u64) -> Option<Published> {
         let mut newest = self.newest.clone();
@@ -73,7 +81,7 @@ impl Log {
     /// `OutsideLog` when `start` is not published, or when no store has them whole.
     pub fn entries(&self, start: u64, limit: usize) -> Result<Vec<Vec<u8>>, LogError> {
         let bundle = self.bundle(&self.published(), start)?;
-        let place = usize::try_from(start & 0xff).unwrap_or(usize::MAX);
+        let place = to_usize(start & 0xff);
         Ok(bundle.into_iter().skip(place).take(limit).collect())
     }
 

@@ -38,8 +38,15 @@ pub fn mend_tiles(store: &dyn Store, all: &[Arc<dyn Store>], keys: &LogKeys) -> 
         .iter()
         .filter_map(|tiles| AuthenticatedReader::new(tiles, checkpoint.size, &checkpoint.root).ok())
         .collect();
-    let mut paths = tiles_for_growth(0, checkpoint.size).unwrap_or_default();
-    paths.extend(bundles_for_growth(0, checkpoint.size).unwrap_or_default());
+    let paths = tiles_for_growth(0, checkpoint.size)
+        .and_then(|tiles| Ok([tiles, bundles_for_growth(0, checkpoint.size)?].concat()));
+    let paths = match paths {
+        Ok(paths) => paths,
+        Err(error) => {
+            done.failed.push((Key::checkpoint(), error.to_string()));
+            return done;
+        }
+    };
     for path in paths {
         let name = Key::tile(&path);
         let right = readers.iter().find_map(|reader| reader.content(&path).ok());
@@ -80,6 +87,7 @@ mod tests {
     use ledger::{Checkpoint, KeyType, Note, NoteSigner, TileSet, leaf_hash};
     use store::{DirectoryStore, StoreIdentity};
 
+    use super::super::fsck::{FsckReport, check_store};
     use super::*;
 
     /// A store with a log of `size` entries.
@@ -107,6 +115,25 @@ mod tests {
         let note = Note::new(&text, vec![line]).unwrap();
         store.replace_checkpoint(note.to_string().as_bytes()).unwrap();
         Arc::new(store)
+    }
+
+    #[test]
+    fn a_signed_size_of_more_tiles_than_are_planned_is_reported() {
+        let place = tempfile::tempdir().unwrap();
+        let signer = NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
+        let key = LogKeys::unchanged(signer.verifier_key(KeyType::Ed25519));
+        let all = ["one", "two"].map(|name| store(place.path(), name, 3, &signer));
+        let text = Checkpoint::new("exhibit/acme", 1 << 40, ledger::Hash([9; 32])).unwrap().to_text();
+        let note = Note::new(&text, vec![signer.sign(&text).unwrap()]).unwrap();
+        all[0].replace_checkpoint(note.to_string().as_bytes()).unwrap();
+
+        let done = mend_tiles(all[0].as_ref(), &all, &key);
+        assert_eq!((done.mended.len(), done.failed.len()), (0, 1), "{done:?}");
+        let mut report = FsckReport::default();
+        assert_eq!(check_store(all[0].as_ref(), &key, &mut report), None);
+        let [problem] = report.problems.as_slice() else { panic!("{report:?}") };
+        assert_eq!((&done.failed[0].0.to_string(), &done.failed[0].1), (&problem.what, &problem.why));
+        assert!(problem.why.contains("1099511627776"), "{}", problem.why);
     }
 
     #[test]

@@ -149,8 +149,9 @@ impl Publisher {
         for (key, bytes) in staged {
             store.create(key, bytes)?;
         }
-        let first = base.min(size.saturating_sub(1));
-        Ok(verify_stored(store, size, root, &[first, size.saturating_sub(1)])?)
+        // A store that is ahead of an empty ledger does not get here: no start goes on with it.
+        let last = size.checked_sub(1).ok_or(EdgeError::Size)?;
+        Ok(verify_stored(store, size, root, &[base.min(last), last])?)
     }
 
     /// Copies published growth from a store that has it, checking every entry against the published root.
@@ -162,8 +163,8 @@ impl Publisher {
         let tiles = StoreTiles::new(source.as_ref());
         let reader = AuthenticatedReader::new(&tiles, to, &self.published.root).map_err(EdgeError::from)?;
         // Tiles of the full growth: those of a step in between would have partial tiles nobody ever signed.
-        let reached = to.min(from.saturating_add(CATCH_UP_ENTRIES_MAX) & !0xff).max(from);
-        let end = if to - from <= CATCH_UP_ENTRIES_MAX { to } else { reached };
+        let missing = to.checked_sub(from).ok_or(EdgeError::Size)?;
+        let end = if missing <= CATCH_UP_ENTRIES_MAX { to } else { (from + CATCH_UP_ENTRIES_MAX) & !0xff };
         let plan = |old, new| -> Result<Vec<TilePath>, LaneError> {
             let mut paths = bundles_for_growth(old, new).or(Err(no_source()))?;
             paths.extend(tiles_for_growth(old, new).or(Err(no_source()))?);

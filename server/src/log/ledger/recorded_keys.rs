@@ -2,6 +2,7 @@
 //! Not here: the authority's signatures (`log_key::held` checked them when the keys were read).
 
 use evidence::entry::{Entry, EntryType};
+use evidence::length::to_usize;
 use evidence::log_key::{LogKeyChange, LogKeys};
 use ledger::{Hash, Note};
 
@@ -31,8 +32,8 @@ impl RecordedKeys {
         let (Some(signed), Some(change)) = (signed, change) else {
             return problem("it records no change of the log key".to_owned());
         };
-        let next = change.number == self.seen.saturating_add(1);
-        if next && self.keys.place(change.number, &signed.digest(), index) {
+        let is_next = self.seen.checked_add(1) == Some(change.number);
+        if is_next && self.keys.place(change.number, &signed.digest(), index) {
             self.seen = change.number;
         } else {
             problem(format!(
@@ -49,13 +50,20 @@ impl RecordedKeys {
         }
         for placed in self.keys.changes().iter().filter(|placed| placed.index.is_some()) {
             let change = &placed.change;
-            let size = usize::try_from(change.size).unwrap_or(usize::MAX);
-            let vouched = leaves.get(..size).map(|leaves| ledger::root_of(leaves).0);
-            if vouched.is_some_and(|root| root != change.root.0) {
-                problem(format!(
+            match leaves.get(..to_usize(change.size)) {
+                Some(vouched) if ledger::root_of(vouched).0 == change.root.0 => {}
+                Some(_) => problem(format!(
                     "change {} of the log key vouches for another history of {} entries",
                     change.number, change.size
-                ));
+                )),
+                // A store that is behind the others does not record the change yet.
+                None if change.number > self.seen => {}
+                None => problem(format!(
+                    "change {} of the log key vouches for {} entries, and here are {}",
+                    change.number,
+                    change.size,
+                    leaves.len()
+                )),
             }
         }
         let verified = Note::parse(note).map_err(|error| chain(&error)).and_then(|note| {

@@ -1,6 +1,6 @@
 //! What a start finds: which of database and stores is ahead, and whether they tell one history.
 //! Guarantee: a database that was restored from an old copy, or a second history, is refused with both heads printed;
-//! nothing is signed before that is settled.
+//! nothing is signed until they agree.
 //!
 //! | found | done |
 //! |---|---|
@@ -158,9 +158,10 @@ fn compare(
         return Ok(());
     }
     let (store, note) = (store.identity().store.clone(), String::from_utf8_lossy(note).into_owned());
-    let database = Checkpoint::new(signer.verifier_key().name(), state.size, Hash(state.root))
-        .map(|checkpoint| checkpoint.to_text())
-        .unwrap_or_default();
+    let database = match Checkpoint::new(signer.verifier_key().name(), state.size, Hash(state.root)) {
+        Ok(checkpoint) => checkpoint.to_text(),
+        Err(error) => format!("size {}, of which no checkpoint can be written: {error}\n", state.size),
+    };
     Err(if contradicts {
         StartError::Fork { store, note, database }
     } else {

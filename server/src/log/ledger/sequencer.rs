@@ -141,9 +141,6 @@ impl Sequencer {
     }
 
     /// Takes no more, finishes what is in the queue as far as stores allow, ends. Blocks.
-    ///
-    /// # Errors
-    /// Why the worker had ended by itself.
     pub fn stop(&self) -> Result<(), String> {
         self.shared.stopping.ask();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

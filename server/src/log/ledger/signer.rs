@@ -27,9 +27,6 @@ pub trait CheckpointSigner: Send + Sync {
     fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError>;
 
     /// Signs the checkpoint of a committed tree.
-    ///
-    /// # Errors
-    /// `Refused`, or that the signer is gone.
     fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError>;
 }
 

@@ -3,6 +3,7 @@
 use proto::backoff::Backoff;
 use std::time::Duration;
 
+use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
@@ -12,6 +13,7 @@ use evidence::time::Time;
 use store::{Key, ReplicaError, Replicas};
 
 use super::{TsaClient, TsaError};
+use crate::clock::end_of_wait;
 use crate::log::ledger::{PendingEntry, Published, Sequencer, SubmitError};
 use crate::rows::stamps::{NewestStamp, StampTask};
 use crate::rows::{Db, DbError, stamps};
@@ -46,10 +48,8 @@ pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time)
     db.write_async(move |tx| {
         let newest = stamps::newest(tx, &tsa)?;
         let is_ending = newest.is_some_and(|newest| {
-            newest
-                .ends_ms
-                .is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms)
-                && newest.at_ms.saturating_add(RENEW_EVERY_MS) <= now_ms
+            let age = now_ms.checked_sub(newest.at_ms);
+            newest.ends_ms.is_some_and(|ends| ends_soon(ends, now)) && age >= Some(RENEW_EVERY_MS)
         });
         // Each stamp is itself an entry: without this a quiet log would be stamped for ever.
         let only_stamps: bool = tx.query_row(
@@ -100,14 +100,14 @@ pub async fn stamp_due(
     let response = match client.stamp(&task.note).await {
         Ok(response) => response,
         Err(error) => {
-            defer(db, tsa, &task, now_ms, &error).await?;
+            defer(db, tsa, &task, now, &error).await?;
             return Ok(None);
         }
     };
     let ends_ms = response.stamp.certificate_ends.map(Time::unix_ms);
     let response = response.bytes;
     let stamp = Digest::of(&response);
-    if ends_ms.is_some_and(|ends| ends.saturating_sub(RENEW_BEFORE_MS) <= now_ms) {
+    if ends_ms.is_some_and(|ends| ends_soon(ends, now)) {
         tracing::warn!(
             tsa,
             "This time-stamping authority's certificate ends soon; the authority must have a new one before"
@@ -127,7 +127,7 @@ pub async fn stamp_due(
     };
     if let Err(error) = kept {
         // The authority did its part: it is not asked again at once because we cannot keep what it gives.
-        let (due, text) = (now_ms.saturating_add(wait_ms(task.attempts)), error.to_string());
+        let (due, text) = (end_of_wait(now, wait_after(task.attempts)).unix_ms(), error.to_string());
         db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await?;
         return Err(error);
     }
@@ -136,15 +136,19 @@ pub async fn stamp_due(
     Ok(Some(Stamped { size, stamp }))
 }
 
-fn wait_ms(attempts: u32) -> u64 {
-    let wait = Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(attempts);
-    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+/// Whether a certificate ends within the time in which its stamps are renewed.
+fn ends_soon(ends_ms: u64, now: Time) -> bool {
+    // The sum fits: a time is below the year 10000.
+    ends_ms <= now.unix_ms() + RENEW_BEFORE_MS
 }
 
-async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaError) -> Result<(), DbError> {
-    let (size, attempts) = (task.size, task.attempts);
-    let wait = Duration::from_millis(wait_ms(attempts));
-    let due = now_ms.saturating_add(wait_ms(attempts));
+fn wait_after(attempts: u32) -> Duration {
+    Backoff::new(BACKOFF_MIN, BACKOFF_MAX).wait_after(attempts)
+}
+
+async fn defer(db: &Db, tsa: String, task: &StampTask, now: Time, error: &TsaError) -> Result<(), DbError> {
+    let (size, wait) = (task.size, wait_after(task.attempts));
+    let due = end_of_wait(now, wait).unix_ms();
     tracing::warn!(
         tsa,
         size,
@@ -152,7 +156,7 @@ async fn defer(db: &Db, tsa: String, task: &StampTask, now_ms: u64, error: &TsaE
         error = error as &dyn std::error::Error,
         "No time stamp yet"
     );
-    let text = super::causes(error);
+    let text = chain(error);
     db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await
 }
 

@@ -100,7 +100,7 @@ fn no_answer_but_the_right_one_is_a_stamp() {
         ] {
             authority.mode(mode);
             let error = client.stamp(head).await.unwrap_err();
-            let text = causes(&error);
+            let text = chain(&error);
             assert!(text.contains(expected), "{mode}: {text}");
         }
         let nowhere = TsaClient::new("http://127.0.0.1:9/", Duration::from_secs(5)).unwrap();
@@ -153,7 +153,7 @@ fn a_stamp_whose_signature_does_not_hold_is_not_stored() {
     let authority = Authority::start();
     authority.mode("unsigned");
     let client = TsaClient::new(&authority.url(), Duration::from_secs(30)).unwrap();
-    let text = causes(&runtime().block_on(client.stamp(b"head")).unwrap_err());
+    let text = chain(&runtime().block_on(client.stamp(b"head")).unwrap_err());
     assert!(text.contains("it is not signed by a certificate in it"), "{text}");
     assert!(text.contains("compare the authority's URL with its operator"), "{text}");
 }

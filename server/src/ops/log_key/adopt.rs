@@ -12,24 +12,32 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result, anyhow, bail};
 use durable::{create_private_folder, sync_folder};
 use evidence::entry::ActObject;
 use evidence::id::Chain;
-use evidence::log_key::{LogKeyChange, LogKeyError, LogKeys, Reason};
-use evidence::signed::{Signed, SignedError};
+use evidence::log_key::{LogKeyChange, LogKeys, Reason};
+use evidence::signed::Signed;
 use ledger::{Checkpoint, Note, VerifierKey};
-use store::{Key, ReplicaError};
+use store::Key;
 
 use crate::config::Config;
 use crate::config::layout::{Layout, read_authority};
-use crate::log::cosigning::{PolicyFileError, held_by_witnesses};
-use crate::log::ledger::{PendingEntry, SubmitError};
+use crate::log::cosigning::held_by_witnesses;
+use crate::log::ledger::PendingEntry;
 use crate::log::log_key::Purpose;
 use crate::log::log_key::files;
-use crate::log::log_key::{HeldKeysError, documents, key_in, keys_held, put};
+use crate::log::log_key::{documents, key_in, keys_held, put_change};
 use crate::ops::foundation::{Foundation, FoundationError, open_for_check};
-use crate::ops::log_key::level::{Level, LevelError};
-use crate::rows::{Db, DbError};
+use crate::ops::log_key::level::Level;
+use crate::rows::Db;
+
+const CHANGE: &str =
+    "the change is not in force. See it with `exhibit authority sign-log-key`, or propose anew";
+const DATABASE: &str = "read the database";
+const FILE: &str = "read or write a file";
+const KEYS: &str = "read the log's keys";
+const OPEN: &str = "open the collector, which must not be running";
 
 /// What took effect.
 #[derive(Debug, Clone)]
@@ -43,23 +51,16 @@ pub struct Adopted {
 }
 
 /// Puts a signed change into effect. The collector must not be running.
-///
-/// # Errors
-/// [`AdoptError`]. Remove the cause, then call it again.
-pub fn adopt(
-    directory: &Path,
-    program: &Path,
-    file: &Path,
-    destroy_old: bool,
-) -> Result<Adopted, AdoptError> {
+/// After an error, remove the cause and call it again.
+pub fn adopt(directory: &Path, program: &Path, file: &Path, destroy_old: bool) -> Result<Adopted> {
     let layout = Layout::new(directory);
-    let config = Config::load(directory)?;
-    layout.check_modes().map_err(FoundationError::from)?;
-    let signed = Signed::parse(&fs_err::read(file)?).map_err(|source| AdoptError::Document { source })?;
-    let authority = read_authority(&layout.authority()).map_err(FoundationError::from)?;
-    let change = LogKeyChange::verify(&signed, &config.deployment, &authority)?;
+    let config = Config::load(directory).context("read settings")?;
+    layout.check_modes().map_err(FoundationError::from).context(OPEN)?;
+    let signed = Signed::parse(&fs_err::read(file).context(FILE)?).context("read the signed change")?;
+    let authority = read_authority(&layout.authority()).map_err(FoundationError::from).context(OPEN)?;
+    let change = LogKeyChange::verify(&signed, &config.deployment, &authority).context(CHANGE)?;
     let mut case = Case { layout, config, change, signed };
-    match case.begun()? {
+    match case.kept_change()? {
         // Keep the signatures that were stored first: stores keep one object under one key.
         Some(signed) => case.signed = signed,
         None => {
@@ -75,6 +76,10 @@ pub fn adopt(
     Ok(Adopted { change: case.change, index, retired })
 }
 
+fn ledger_stopped(reason: String) -> anyhow::Error {
+    anyhow!("the ledger stopped: {reason}")
+}
+
 struct Case {
     layout: Layout,
     config: Config,
@@ -84,39 +89,49 @@ struct Case {
 
 impl Case {
     /// The change as step 2 kept it, if that step was done before. Refuses a change that does not follow.
-    fn begun(&self) -> Result<Option<Signed>, AdoptError> {
-        let last = documents(&self.layout.log_keys())?.pop();
+    fn kept_change(&self) -> Result<Option<Signed>> {
+        let last = documents(&self.layout.log_keys()).context(KEYS)?.pop();
         if let Some(last) = last
             && last.digest() == self.signed.digest()
         {
             return Ok(Some(last));
         }
-        let mut keys = keys_held(&self.layout, &self.config)?;
-        keys.append(self.change.clone(), self.signed.digest(), None)?;
+        let mut keys = keys_held(&self.layout, &self.config).context(KEYS)?;
+        keys.append(self.change.clone(), self.signed.digest(), None).context(CHANGE)?;
         Ok(None)
     }
 
-    fn key_in(&self, path: &Path) -> Result<Option<VerifierKey>, AdoptError> {
-        Ok(key_in(path, self.config.deployment.as_str())?)
+    fn database(&self) -> Result<Db> {
+        Db::open(&self.layout.database(), 1).context(DATABASE)
     }
 
-    fn check_new_key(&self) -> Result<(), AdoptError> {
+    fn key_in(&self, path: &Path) -> Result<Option<VerifierKey>> {
+        key_in(path, self.config.deployment.as_str()).context(KEYS)
+    }
+
+    fn check_new_key(&self) -> Result<()> {
         if self.key_in(&self.layout.log_key_next())?.as_ref() == Some(self.change.new.key()) {
             Ok(())
         } else {
-            Err(AdoptError::NewKey { new: self.change.new.to_string() })
+            bail!(
+                "keys/log.next does not hold {}. Put the key that was proposed in its place, or propose anew and have that signed",
+                self.change.new
+            )
         }
     }
 
     /// Step 1.
-    fn publish_with_old_key(&self, program: &Path) -> Result<(), AdoptError> {
+    fn publish_with_old_key(&self, program: &Path) -> Result<()> {
         if self.key_in(&self.layout.log_key())?.as_ref() == Some(self.change.old.key()) {
-            let foundation = Foundation::open(&self.layout.directory, program)?;
-            foundation.sequencer.stop().map_err(AdoptError::Ledger)?;
+            let foundation = Foundation::open(&self.layout.directory, program).context(OPEN)?;
+            foundation.sequencer.stop().map_err(ledger_stopped)?;
         } else if self.change.reason == Reason::Planned {
-            return Err(AdoptError::OldKey { old: self.change.old.to_string() });
+            bail!(
+                "keys/log does not hold {}. A planned change needs it; if it is lost, propose with `--reason lost`",
+                self.change.old
+            );
         }
-        let keys = keys_held(&self.layout, &self.config)?;
+        let keys = keys_held(&self.layout, &self.config).context(KEYS)?;
         let level = self.level(&keys)?;
         self.ask_witnesses(&keys, &level)
     }
@@ -124,23 +139,27 @@ impl Case {
     /// Once a change is recorded, a note of the old key beyond it counts for nothing. So if a witness holds more of this ledger
     /// than the stores do, the operator must learn it first. After a theft no witness is asked: the thief may have signed what
     /// it holds.
-    fn ask_witnesses(&self, keys: &LogKeys, level: &Level) -> Result<(), AdoptError> {
+    fn ask_witnesses(&self, keys: &LogKeys, level: &Level) -> Result<()> {
         if self.change.reason == Reason::Compromised {
             return Ok(());
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let held = runtime.block_on(held_by_witnesses(&self.layout.directory, keys))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(FILE)?;
+        let held = runtime.block_on(held_by_witnesses(&self.layout.directory, keys));
+        let held = held.context("ask the witnesses of ledger.policy")?;
         for (witness, why) in &held.silent {
             tracing::warn!(witness, why, "Nothing is known of what the witness holds");
         }
         for path in held.notes {
-            let more = |size: u64, why: String| AdoptError::WitnessedMore {
-                path: path.clone(),
-                size,
-                here: level.head.size,
-                why,
+            let more = |size: u64, why: String| {
+                anyhow!(
+                    "a witness holds size {size} of this ledger ({}), and here are {} entries that do not lead there: {why}. Bring back the \
+                     newest stores, or restore from a mirror that is not behind; then propose anew",
+                    path.display(),
+                    level.head.size
+                )
             };
-            let note = Note::parse(&fs_err::read(&path)?).map_err(|error| more(0, error.to_string()))?;
+            let note = Note::parse(&fs_err::read(&path).context(FILE)?)
+                .map_err(|error| more(0, error.to_string()))?;
             let shown = Checkpoint::from_text(note.text()).map_err(|error| more(0, error.to_string()))?;
             if shown.size > level.head.size {
                 return Err(more(shown.size, "it is larger".to_owned()));
@@ -158,15 +177,23 @@ impl Case {
 
     /// Checks that every store has everything that is committed, under a root that continues the history for
     /// which the authority vouches. Otherwise the new key would have to sign a size outside its term.
-    fn level(&self, keys: &LogKeys) -> Result<Level, AdoptError> {
-        let state = Db::open(&self.layout.database(), 1)?.read(crate::rows::log::state)?;
-        let (replicas, _) = open_for_check(&self.config, &self.layout)?;
-        let level = Level::bring(replicas, keys)?;
+    fn level(&self, keys: &LogKeys) -> Result<Level> {
+        let state = self.database()?.read(crate::rows::log::state).context(DATABASE)?;
+        let (replicas, _) = open_for_check(&self.config, &self.layout).context(OPEN)?;
+        let level = Level::bring(replicas, keys).context("bring the stores to one size")?;
         let head = &level.head;
         if head.size != state.size || head.root.0 != state.root {
-            return Err(AdoptError::NotLevel { found: head.size, committed: state.size });
+            bail!(
+                "the stores have {} entries, the database {}: the new key may not sign what belongs to the old one. Nobody was \
+                 told of what is beyond the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again",
+                head.size,
+                state.size
+            );
         }
-        let unlike = |why: String| AdoptError::OtherHistory { size: self.change.size, why };
+        let unlike = |why: String| {
+            let size = self.change.size;
+            anyhow!("the stores do not continue the {size} entries that the authority vouches for: {why}")
+        };
         let stolen = self.change.reason == Reason::Compromised;
         if head.size < self.change.size || (stolen && head.size > self.change.size) {
             return Err(unlike(format!("they have {} entries; propose anew", head.size)));
@@ -178,25 +205,26 @@ impl Case {
     }
 
     /// Step 2.
-    fn write_change(&self) -> Result<(), AdoptError> {
-        Ok(files::write_change(&self.layout, self.change.number, &self.signed)?)
+    fn write_change(&self) -> Result<()> {
+        files::write_change(&self.layout, self.change.number, &self.signed).context(FILE)
     }
 
     /// Step 3.
-    fn tell_stores(&self) -> Result<(), AdoptError> {
-        let (replicas, _) = open_for_check(&self.config, &self.layout)?;
+    fn tell_stores(&self) -> Result<()> {
+        let (replicas, _) = open_for_check(&self.config, &self.layout).context(OPEN)?;
         let key = Key::log_key(self.change.number);
         for store in replicas.stores() {
-            put(store.as_ref(), &key, &self.signed).map_err(FoundationError::from)?;
+            put_change(store.as_ref(), &key, &self.signed).map_err(FoundationError::from).context(OPEN)?;
         }
         Ok(())
     }
 
     /// Step 4; says where the old key is.
-    fn change_keys(&self, destroy_old: bool) -> Result<Option<PathBuf>, AdoptError> {
+    fn change_keys(&self, destroy_old: bool) -> Result<Option<PathBuf>> {
         let (current, next) = (self.layout.log_key(), self.layout.log_key_next());
         let folder = self.layout.retired_keys();
-        let number = self.change.number.saturating_sub(1);
+        // The first key of a log is number 0. A change was verified, so its number is 1 or more.
+        let number = self.change.number - 1;
         let retired = folder.join(format!("log-{number}"));
         match self.key_in(&current)? {
             Some(key) if key == *self.change.new.key() => {}
@@ -208,146 +236,52 @@ impl Case {
                 } else {
                     folder.join(format!("log-{number}-{}", hex::encode(key.id())))
                 };
-                create_private_folder(&folder)?;
-                fs_err::rename(&current, place)?;
-                sync_folder(&folder)?;
+                create_private_folder(&folder).context(FILE)?;
+                durable::rename(&current, &place).context(FILE)?;
             }
             None => {}
         }
         if !current.exists() {
             self.check_new_key()?;
-            fs_err::rename(&next, &current)?;
+            durable::rename(&next, &current).context(FILE)?;
         }
+        // A call before this one may have been cut off between a rename and its flush.
         if let Some(parent) = current.parent() {
-            sync_folder(parent)?;
+            sync_folder(parent).context(FILE)?;
         }
-        if destroy_old && retired.exists() {
-            fs_err::remove_file(&retired)?;
-            sync_folder(&folder)?;
+        if destroy_old && folder.exists() {
+            durable::remove(&retired).context(FILE)?;
         }
         Ok(retired.exists().then_some(retired))
     }
 
     /// Step 5.
-    fn rewrite(&self) -> Result<(), AdoptError> {
-        Ok(files::rename_key(&self.layout, &self.change)?)
+    fn rewrite(&self) -> Result<()> {
+        files::rename_key(&self.layout, &self.change).context(FILE)
     }
 
     /// Step 6.
-    fn record(&self, program: &Path) -> Result<u64, AdoptError> {
-        let keys = keys_held(&self.layout, &self.config)?;
+    fn record(&self, program: &Path) -> Result<u64> {
+        let keys = keys_held(&self.layout, &self.config).context(KEYS)?;
         let event = self.signed.digest();
-        let row = Db::open(&self.layout.database(), 1)?
-            .read(|reader| crate::rows::entries::by_event(reader, event.as_bytes()))?;
+        let row = self
+            .database()?
+            .read(|reader| crate::rows::entries::by_event(reader, event.as_bytes()))
+            .context(DATABASE)?;
         if row.is_none() {
             self.level(&keys)?;
         }
-        let foundation = Foundation::open_for(&self.layout.directory, program, Purpose::Adopt)?;
+        let foundation =
+            Foundation::open_for(&self.layout.directory, program, Purpose::Adopt).context(OPEN)?;
         let receipt = foundation.sequencer.submit_blocking(PendingEntry {
             type_: self.change.reason.entry_type(),
             chain: Chain::Deployment,
             refs: self.change.refs(),
             act: ActObject::from(self.signed.clone()),
             guard: None,
-        })?;
-        foundation.sequencer.stop().map_err(AdoptError::Ledger)?;
+        });
+        let receipt = receipt.context("record the change")?;
+        foundation.sequencer.stop().map_err(ledger_stopped)?;
         Ok(receipt.index)
     }
-}
-
-/// Why the change did not take effect, or only in part.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AdoptError {
-    /// The change is not believed.
-    #[error("the change is not in force. See it with `exhibit authority sign-log-key`, or propose anew")]
-    Change(#[from] LogKeyError),
-    /// Settings.
-    #[error("read settings")]
-    Config(#[from] store::settings::SettingsError),
-    /// The database.
-    #[error("read the database")]
-    Db(#[from] DbError),
-    /// The file is not a signed object.
-    #[error("read the signed change")]
-    Document {
-        /// Why.
-        #[source]
-        source: SignedError,
-    },
-    /// The collector's directory or stores.
-    #[error("open the collector, which must not be running")]
-    Foundation(#[from] FoundationError),
-    /// The keys so far are wrong.
-    #[error("read the log's keys")]
-    Held(#[from] HeldKeysError),
-    /// A file.
-    #[error("read or write a file")]
-    Io(#[from] std::io::Error),
-    /// The ledger stopped.
-    #[error("the ledger stopped: {0}")]
-    Ledger(String),
-    /// Another new key is waiting.
-    #[error(
-        "keys/log.next does not hold {new}. Put the key that was proposed in its place, or propose anew and have that signed"
-    )]
-    NewKey {
-        /// The document's.
-        new: String,
-    },
-    /// The stores do not all have the same size.
-    #[error("bring the stores to one size")]
-    Level(#[from] LevelError),
-    /// Some entries are committed and not published.
-    #[error(
-        "the stores have {found} entries, the database {committed}: the new key may not sign what belongs to the old one. Nobody was \
-         told of what is beyond the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again"
-    )]
-    NotLevel {
-        /// Their size.
-        found: u64,
-        /// The database's.
-        committed: u64,
-    },
-    /// The old key is not there, or another key is.
-    #[error(
-        "keys/log does not hold {old}. A planned change needs it; if it is lost, propose with `--reason lost`"
-    )]
-    OldKey {
-        /// The document's.
-        old: String,
-    },
-    /// This is not the history for which the authority vouched.
-    #[error("the stores do not continue the {size} entries that the authority vouches for: {why}")]
-    OtherHistory {
-        /// Entries vouched for.
-        size: u64,
-        /// How it differs.
-        why: String,
-    },
-    /// A store.
-    #[error("write the change to the stores")]
-    Store(#[from] ReplicaError),
-    /// The entry.
-    #[error("record the change")]
-    Submit(#[from] SubmitError),
-    /// A witness holds entries that are missing here.
-    #[error(
-        "a witness holds size {size} of this ledger ({}), and here are {here} entries that do not lead there: {why}. Bring back the \
-         newest stores, or restore from a mirror that is not behind; then propose anew",
-        path.display()
-    )]
-    WitnessedMore {
-        /// Its note.
-        path: PathBuf,
-        /// The note's size.
-        size: u64,
-        /// Number of entries here.
-        here: u64,
-        /// How it differs.
-        why: String,
-    },
-    /// The policy that names the witnesses is wrong.
-    #[error("ask the witnesses of ledger.policy")]
-    Witnesses(#[from] PolicyFileError),
 }

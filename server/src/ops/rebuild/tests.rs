@@ -211,7 +211,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
 }
 
 /// What the stores would be asked to repair.
-fn scan(replicas: &Replicas, db: &Db) -> i64 {
+fn scan(replicas: &Replicas, db: &Db) -> u64 {
     crate::upkeep::repair::scan_for_missing(replicas, &crate::rows::QueueSink(db.clone())).unwrap();
     db.read(crate::rows::repairs_waiting).unwrap()
 }

@@ -27,24 +27,19 @@ pub struct Published(PathBuf);
 
 impl Addresses {
     /// Writes `addresses.json` below the run directory, which is made if missing.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub fn publish(&self, run_directory: &Path) -> io::Result<Published> {
-        fs_err::create_dir_all(run_directory)?;
+        durable::create_private_folder(run_directory)?;
         let path = run_directory.join("addresses.json");
-        let temporary = run_directory.join("addresses.json.new");
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        fs_err::write(&temporary, text)?;
-        fs_err::rename(&temporary, &path)?;
+        durable::replace(&path, &text, 0o644)?;
         Ok(Published(path))
     }
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
-        if let Err(error) = fs_err::remove_file(&self.0) {
+        if let Err(error) = durable::remove(&self.0) {
             tracing::warn!(%error, "The address file could not be removed");
         }
     }

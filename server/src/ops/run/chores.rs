@@ -38,19 +38,19 @@ pub fn start(services: &Services, run_directory: std::path::PathBuf, tsas: Vec<(
     let (repairer, publisher, dog) = (upkeep(), shared(), shared());
     let (cosigning, drained) = (Arc::clone(&collector.cosigning), collector.intake.clone());
     spawn("cosigning", Box::pin(crate::log::cosigning::rounds(cosigning, drained)));
-    spawn("repair", Box::pin(async move { repairs::keep(&repairer).await }));
+    spawn("repair", Box::pin(async move { repairs::work_off_queue(&repairer).await }));
     let (destroyer, uploads) = (upkeep(), Arc::clone(&services.ingest.uploads));
-    spawn("disposal", Box::pin(async move { disposal::chore::keep(&destroyer, &uploads).await }));
+    spawn("disposal", Box::pin(async move { disposal::chore::carry_out_plans(&destroyer, &uploads).await }));
     let expirer = ingest();
     spawn("expiry", Box::pin(async move { expiry(&expirer).await }));
     spawn("rosters", Box::pin(async move { rosters::publish_dropped(&publisher, &run_directory).await }));
     for store in collector.replicas.stores() {
         let (scrubber, store) = (upkeep(), Arc::clone(store));
-        spawn("scrub", Box::pin(async move { scrub::keep(&scrubber, store).await }));
+        spawn("scrub", Box::pin(async move { scrub::scrub_store(&scrubber, store).await }));
     }
     for store in collector.replicas.stores() {
         let (holder, store) = (upkeep(), Arc::clone(store));
-        spawn("legal holds", Box::pin(async move { legal_holds::keep(&holder, store).await }));
+        spawn("legal holds", Box::pin(async move { legal_holds::keep_holds_set(&holder, store).await }));
     }
     let (finisher, sweeper) = (ingest(), upkeep());
     spawn("sweep", Box::pin(async move { first_sweep(&finisher, &sweeper).await }));

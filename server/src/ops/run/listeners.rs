@@ -3,10 +3,10 @@
 //! Guarantee: the main listener accepts no client without a certificate. The enrolment listener serves one service. The
 //! collector renews its own certificate at half its life, without a restart.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, Result, anyhow};
 use certs::access::AccessLayer;
 use certs::authority::COLLECTOR_LIFE;
 use certs::identity::Credentials;
@@ -20,7 +20,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
-use super::RunError;
 use crate::collector::Collector;
 use crate::config::Listen;
 use crate::services::Services;
@@ -56,8 +55,8 @@ pub struct Bound {
     pub tls: TlsSettings,
 }
 
-fn configs(collector: &Collector) -> Result<(Arc<ServerConfig>, Arc<ServerConfig>), RunError> {
-    let tls_failed = |error: &dyn std::error::Error| RunError::Tls(error.to_string());
+fn configs(collector: &Collector) -> Result<(Arc<ServerConfig>, Arc<ServerConfig>)> {
+    let tls_failed = |error: &dyn std::error::Error| anyhow!("set up TLS: {error}");
     let key = TlsKey::generate().map_err(|error| tls_failed(&error))?;
     let identity = Identity::new(collector.deployment.clone(), Subject::Collector(collector.id.clone()));
     let authority = &collector.authority;
@@ -79,16 +78,15 @@ fn configs(collector: &Collector) -> Result<(Arc<ServerConfig>, Arc<ServerConfig
 ///
 /// # Errors
 /// If an address is taken or the certificate authority cannot issue.
-pub fn bind(collector: &Collector, listen: &Listen) -> Result<Bound, RunError> {
+pub fn bind(collector: &Collector, listen: &Listen) -> Result<Bound> {
     let (main_config, enrol_config) = configs(collector)?;
     let (main_sender, main_receiver) = watch::channel(main_config);
     let (enrol_sender, enrol_receiver) = watch::channel(enrol_config);
-    let failed = |address, source: io::Error| RunError::Listen { address, source };
     let registry = || Arc::clone(&collector.registry);
     let main = Listener::bind(listen.main, main_receiver, Settings::main(), registry())
-        .map_err(|source| failed(listen.main, source))?;
+        .with_context(|| format!("listen on {}", listen.main))?;
     let enrol = Listener::bind(listen.enrol, enrol_receiver, Settings::enrolment(), registry())
-        .map_err(|source| failed(listen.enrol, source))?;
+        .with_context(|| format!("listen on {}", listen.enrol))?;
     let renew_at = tokio::time::Instant::now() + COLLECTOR_LIFE / 2;
     Ok(Bound { main, enrol, tls: TlsSettings { main: main_sender, enrol: enrol_sender, renew_at } })
 }

@@ -15,6 +15,7 @@ pub fn ready() {
 
 /// Reports that the collector drains. `deadline` is how long that may take.
 pub fn stopping(deadline: Duration) {
+    // The message holds 32 bits: a longer drain asks for the longest time that it can name, 71 minutes.
     let micros = u32::try_from(deadline.as_micros()).unwrap_or(u32::MAX);
     send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
 }

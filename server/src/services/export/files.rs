@@ -8,6 +8,7 @@ use evidence::bundle::{self, BundleVersion, CHECKPOINT_STAMPS, EnrolledKey, Over
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Actor, Chain, Generation, IncidentId, PersonId};
+use evidence::length::len;
 use evidence::roster::Roster;
 use evidence::signed::Signed;
 use proto::limits::DATA_BYTES_MAX;
@@ -52,7 +53,7 @@ pub async fn export(
         request.incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
     // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
     let before = collector.recorder.sequencer().log().published();
-    let mut first = Snapshot::take(collector, &incident, before.clone()).await?;
+    let mut first = Snapshot::of_incident(collector, &incident, before.clone()).await?;
     let production = match request.only.as_slice() {
         [] => None,
         only => Some(Production::prepare(&exporter.reads, &first, only).await?),
@@ -65,9 +66,9 @@ pub async fn export(
     if !request.without_quorum {
         head(collector, before.size, false).await?;
     }
-    let size = accessed(collector, person, &incident, &request.purpose, selection).await?.saturating_add(1);
+    let size = accessed(collector, person, &incident, &request.purpose, selection).await? + 1;
     let (published, quorum) = head(collector, size, request.without_quorum).await?;
-    let mut snapshot = Snapshot::take(collector, &incident, published).await?;
+    let mut snapshot = Snapshot::of_incident(collector, &incident, published).await?;
     if let Some(selection) = selection {
         snapshot.narrow(selection);
     }
@@ -427,7 +428,7 @@ impl Files<'_> {
     }
 
     async fn file(&self, path: &str, bytes: Vec<u8>) -> Result<(), Failure> {
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let size = len(&bytes);
         let mut rest = Bytes::from(bytes);
         let mut path = path.to_owned();
         loop {

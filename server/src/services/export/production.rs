@@ -11,6 +11,7 @@ use evidence::bundle::production::{
 };
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
+use evidence::length::len;
 use evidence::manifest::Manifest;
 use ledger::{Hash, Leaves, inclusion_proof, leaf_hash, root_of};
 use proto::status::Class;
@@ -148,12 +149,16 @@ async fn ordinals(
         let Some(last) = page.last() else {
             return Ok(chosen);
         };
-        from = last.n.saturating_add(1);
+        let next = last.n.checked_add(1);
         let wanted = page.iter().filter(|item| selector.chooses(&id, item.n, &item.path));
         chosen.extend(wanted.map(|item| item.n));
         // The caller says what is too much; here it must only not fill the memory.
         if chosen.len() > ITEMS_MAX {
             return Ok(chosen);
+        }
+        match next {
+            Some(next) => from = next,
+            None => return Ok(chosen),
         }
     }
 }
@@ -178,14 +183,14 @@ async fn records(
     let mut lines: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
     for segment in &collected.segments {
         for line in reader.lines(collector, &collected.row, segment).await? {
-            let n = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+            let n = len(&leaves);
             leaves.push(leaf_hash(&line));
             if items.contains(&n) {
                 lines.insert(n, line);
             }
         }
     }
-    let count = u64::try_from(leaves.len()).unwrap_or(u64::MAX);
+    let count = len(&leaves);
     if count != manifest.items || Digest::from(root_of(&leaves)) != manifest.items_root {
         return Err(Failure::new(
             Class::Contradiction,

@@ -64,13 +64,14 @@ pub async fn record(
         return Err(Failure::malformed("an export is of an incident"));
     };
     Sums::parse(sums).map_err(|error| Failure::malformed(chain(&error)))?;
-    let reference = |name: &str| weighed.act.reference(name).unwrap_or_default();
-    if reference("sums") != Digest::of(sums).to_string() {
+    let reference = |name: &str| acts::required_ref(&weighed.act, name);
+    if reference("sums")? != Digest::of(sums).to_string() {
         return Err(Failure::malformed("the act names other sums than these"));
     }
-    let head: Digest =
-        reference("head").parse().map_err(|_other_form| Failure::malformed("the act's head is no digest"))?;
-    let count: u64 = reference("count")
+    let head: Digest = reference("head")?
+        .parse()
+        .map_err(|_other_form| Failure::malformed("the act's head is no digest"))?;
+    let count: u64 = reference("count")?
         .parse()
         .map_err(|_other_form| Failure::malformed("the act's count is no number"))?;
     let Some((size, is_waived)) = exporter.exports.of(&incident, &head) else {
@@ -89,7 +90,10 @@ pub async fn record(
     }
     let id = incident.to_string();
     let condition: Condition = Box::new(move |tx| {
-        let last = rows::entries::of_chain(tx, &id, count.saturating_sub(1), 1)?.pop();
+        let last = match count.checked_sub(1) {
+            Some(seq) => rows::entries::of_chain(tx, &id, seq, 1)?.pop(),
+            None => None,
+        };
         match last {
             Some(entry) if entry.leaf == head.0 && entry.seq.checked_add(1) == Some(count) => Ok(()),
             _ => Err(Denied::no(Class::Precondition, "the act names another head than the incident has")),

@@ -6,6 +6,7 @@ use evidence::bundle::production::Selection;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{DeploymentId, IncidentId};
+use evidence::length::len;
 use rusqlite::Connection;
 
 use crate::collector::Collector;
@@ -66,7 +67,7 @@ impl Snapshot {
 
     /// A collection that goes by an approved plan and that no store gave up yet under the checkpoint.
     pub fn under_disposal(&self) -> Option<Digest> {
-        let mut going = self.collections.iter().filter(|one| one.is_disposed);
+        let mut disposed = self.collections.iter().filter(|one| one.is_disposed);
         let stays = |one: &&Collected| {
             let object = evidence::disposal::Object::Collection(Digest(one.row.id));
             // As the verifier counts: a mirror that was quicker says nothing of our stores.
@@ -74,7 +75,7 @@ impl Snapshot {
                 |place: &evidence::disposal::Place| matches!(place, evidence::disposal::Place::Store(_));
             !self.course.gone_from(&object).any(is_store)
         };
-        going.find(stays).map(|one| Digest(one.row.id))
+        disposed.find(stays).map(|one| Digest(one.row.id))
     }
 
     /// What the entries say of disposal, for the certificate.
@@ -106,8 +107,10 @@ impl Snapshot {
             let Some(endpoint) = reference("endpoint") else {
                 return true;
             };
-            let generation = reference("generation").unwrap_or_default();
-            endpoints.iter().any(|row| row.endpoint == endpoint && row.generation.to_string() == generation)
+            let generation = reference("generation");
+            endpoints.iter().any(|row| {
+                row.endpoint == endpoint && generation == Some(row.generation.to_string().as_str())
+            })
         });
     }
 
@@ -125,10 +128,7 @@ impl Snapshot {
     }
 
     /// Takes stock of an incident under a checkpoint.
-    ///
-    /// # Errors
-    /// `Missing` when there is no such incident.
-    pub async fn take(
+    pub async fn of_incident(
         collector: &Collector,
         incident: &IncidentId,
         published: Published,
@@ -184,8 +184,7 @@ fn read(
         }
     }
     let deployment = deployment(db, &chain, &endpoints, size)?;
-    let count = u64::try_from(chain.len()).unwrap_or(u64::MAX);
-    let course = rows::disposals::course(db, deployment_id, incident, count)?;
+    let course = rows::disposals::course(db, deployment_id, incident, len(&chain))?;
     Ok(Some(Read { course, chain, deployment, orders, endpoints, collections }))
 }
 
@@ -196,10 +195,10 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
     };
     let mut collections = Vec::new();
     for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted.as_str()) {
-        let Some(id) = of(started) else { continue };
-        let Some(row) = rows::collections::at(db, id.as_bytes())? else {
-            continue;
-        };
+        // Left out, a collection that the chain names would be missing from the bundle without a word.
+        let id = of(started).ok_or(DbError::Corrupt { column: "entries.refs" })?;
+        let row = rows::collections::at(db, id.as_bytes())?;
+        let row = row.ok_or(DbError::Corrupt { column: "collections.id" })?;
         let about = |kind: EntryType| {
             chain.iter().rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id))
         };
@@ -208,9 +207,7 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
         if let Some(interrupted) = about(EntryType::CollectionInterrupted)
             && manifest.is_none()
         {
-            let count = interrupted.refs.iter().find(|(name, _)| name == "segments");
-            let count = count.and_then(|(_, value)| value.parse().ok()).unwrap_or(usize::MAX);
-            segments.truncate(count);
+            segments.truncate(segment_count(&interrupted.refs)?);
         }
         let is_disposed = crate::rows::fence::disposal_of(db, &row.id, crate::clock::now())?.is_some();
         if is_disposed {
@@ -219,6 +216,13 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
         collections.push(Collected { is_disposed, row, segments, manifest });
     }
     Ok(collections)
+}
+
+/// How many segments a collection had when it was interrupted. Without that number nobody knows which of them belong
+/// to it, so an entry that does not say it is no reason to take all of them.
+fn segment_count(refs: &[(String, String)]) -> Result<usize, DbError> {
+    let count = evidence::entry::pairs::find(refs, "segments");
+    count.and_then(|count| count.parse().ok()).ok_or(DbError::Corrupt { column: "entries.refs" })
 }
 
 /// Genesis, rosters, mirrors that spoke, and for each endpoint its token, enrolment, renewals and retirement.
@@ -263,4 +267,26 @@ fn deployment(
         }
     }
     Ok(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_count_of_segments_is_an_error_and_never_all_of_them() {
+        let refs = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        assert_eq!(segment_count(&refs("segments", "3")).unwrap(), 3);
+        for damaged in [
+            Vec::new(),
+            refs("items", "3"),
+            refs("segments", ""),
+            refs("segments", "-1"),
+            refs("segments", "three"),
+            refs("segments", "18446744073709551616"),
+        ] {
+            let refused = segment_count(&damaged);
+            assert!(matches!(refused, Err(DbError::Corrupt { column: "entries.refs" })), "{damaged:?}");
+        }
+    }
 }

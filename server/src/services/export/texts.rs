@@ -60,7 +60,8 @@ What this does not prove
   - Against operator, mirrors and time-stamping authority acting together: nothing here helps.
 ",
         collections.len(),
-        head_seq.saturating_add(1),
+        // A chain counts from 0.
+        u128::from(*head_seq) + 1,
     )
     .into_bytes()
 }
@@ -106,7 +107,8 @@ What this tells of the items left out: how many there are, their outcomes and by
 what the order asked for (its plan names paths).
 ",
         collections.len(),
-        head_seq.saturating_add(1),
+        // A chain counts from 0.
+        u128::from(*head_seq) + 1,
     )
     .into_bytes()
 }

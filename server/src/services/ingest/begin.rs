@@ -249,7 +249,7 @@ async fn record_start(
         .recorder
         .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), in_force)
         .await?;
-    ingest.collector.order_changed(&delegation.order);
+    ingest.watches.changed(&delegation.order);
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use evidence::length::to_usize;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// The unit in which memory is counted: one KiB a permit keeps every budget within a semaphore's range.
@@ -39,26 +40,22 @@ impl Budget {
     #[must_use]
     pub fn new(uploads: usize, memory_bytes: u64) -> Self {
         let permits = memory_bytes.max(SHARE_BYTES_MAX).div_ceil(PERMIT_BYTES);
-        let permits = usize::try_from(permits).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let permits = to_usize(permits).min(Semaphore::MAX_PERMITS);
         Self { uploads: Arc::new(Semaphore::new(uploads.max(1))), memory: Arc::new(Semaphore::new(permits)) }
     }
 
     /// Waits for a place among the uploads.
-    ///
-    /// # Errors
-    /// [`Stopping`] when the collector stops.
     pub async fn upload(&self) -> Result<UploadSlot, Stopping> {
         Ok(UploadSlot(Arc::clone(&self.uploads).acquire_owned().await?))
     }
 
     /// Waits for the memory of a segment and its seal. Lengths over the format's limits count as those: the wire
     /// refuses them anyway.
-    ///
-    /// # Errors
-    /// [`Stopping`] when the collector stops.
     pub async fn segment(&self, seal_len: u64, stored_len: u64) -> Result<SegmentShare, Stopping> {
+        // Saturating is the meaning: more than the largest share counts as the largest share.
         let bytes = seal_len.saturating_add(stored_len).min(SHARE_BYTES_MAX);
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        #[expect(clippy::expect_used, reason = "the largest share is 80 MiB, or 81,920 permits")]
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).expect("few permits");
         Ok(SegmentShare(Arc::clone(&self.memory).acquire_many_owned(permits).await?))
     }
 

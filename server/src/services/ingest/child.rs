@@ -17,6 +17,7 @@ use evidence::digest::Digest;
 use evidence::frames::{FRAME_BYTES, FrameDecoder};
 use evidence::item::{ItemRecord, Stage};
 use evidence::keys::PublicKey;
+use evidence::length::to_usize;
 use evidence::seal::{Identity, Seal};
 use serde::{Deserialize, Serialize};
 
@@ -244,8 +245,7 @@ fn lines(seal: &[u8], output: &mut Output) -> Result<(), ChildError> {
         Ok(records) => records,
         Err(error) => return defect(lines.output, &error),
     };
-    let wanted = usize::try_from(seal.header.items).unwrap_or(usize::MAX);
-    for line in records.take(wanted) {
+    for line in records.take(to_usize(seal.header.items)) {
         match line {
             Ok(line) => lines.line(&line),
             Err(error) => return defect(lines.output, &error),
@@ -307,7 +307,7 @@ fn scan(
     let mut table = SeekTable::new();
     let mut decoder = FrameDecoder::new().or(Err(ChildError::Protocol("decoder")))?;
     let mut at = 0_u64;
-    for (number, &(stored, plain)) in lengths.iter().enumerate().take(last.saturating_add(1)) {
+    for (number, &(stored, plain)) in lengths.iter().enumerate().take_while(|(number, _)| *number <= last) {
         let end = at.checked_add(stored).ok_or(TOO_LONG)?;
         if number < first {
             let mut left = plain;
@@ -328,7 +328,7 @@ fn scan(
                     Err(error) => return Ok(Err(error.to_string())),
                 };
                 table.push(u32::try_from(used).or(Err(TOO_LONG))?, u32::try_from(frame).or(Err(TOO_LONG))?);
-                rest = rest.get(used..).unwrap_or_default();
+                rest = rest.get(used..).ok_or(ChildError::Protocol("end of a frame"))?;
                 left -= frame;
             }
         }

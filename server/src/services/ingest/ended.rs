@@ -118,6 +118,7 @@ impl From<Durable> for v1::UploadResponse {
     fn from(durable: Durable) -> Self {
         let position = v1::Position {
             next_index: durable.next_index,
+            // Empty before the first segment.
             seal: durable.seal.map(|seal| seal.to_string()).unwrap_or_default(),
             copies: durable.copies,
             degraded: durable.degraded,

@@ -165,7 +165,7 @@ async fn record(
         .await?;
     let end = if written.degraded { CollectionState::StoredDegraded } else { CollectionState::Stored };
     metrics::collection_ended(end);
-    ingest.collector.order_changed(&admitted.order_id);
+    ingest.watches.changed(&admitted.order_id);
     tracing::info!(collection = %admitted.collection, copies = written.copies, degraded = written.degraded,
         independent = written.independent, "Collection is stored");
     Ok(recorded.proven)

@@ -36,7 +36,8 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
         return Ok(());
     }
     let incident: evidence::id::IncidentId = row.incident.parse().or_internal("read the collection")?;
-    let seal = Digest(row.seal_head.unwrap_or_default());
+    // Before the first segment there is no seal, and the entry says so with zeros.
+    let seal = row.seal_head.map_or(Digest::ZERO, Digest);
     let refs = [
         ("collection", collection.to_string()),
         ("seal", seal.to_string()),
@@ -48,7 +49,7 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
         .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
         .await?;
     metrics::collection_ended(CollectionState::Interrupted);
-    ingest.collector.order_changed(&Digest(row.order));
+    ingest.watches.changed(&Digest(row.order));
     tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");
     Ok(())
 }

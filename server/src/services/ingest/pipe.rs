@@ -120,9 +120,6 @@ pub fn of_child() -> (Input, Output) {
 }
 
 /// Writes one frame, blocking; the child's side.
-///
-/// # Errors
-/// The collector is gone.
 pub fn write(_: &mut Output, kind: Kind, payload: &[u8]) -> io::Result<()> {
     pieces::write(io::stdout().as_fd(), kind.byte(), payload).map_err(io::Error::other)
 }

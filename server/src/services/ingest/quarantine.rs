@@ -33,9 +33,6 @@ pub async fn malformed(
 }
 
 /// Records that a collection is malformed; `seal` names the seal, or the document, that shows it.
-///
-/// # Errors
-/// When the ledger does not take it.
 pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
     let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
     ingest
@@ -44,7 +41,7 @@ pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest
         .record_own(EntryType::CollectionMalformed, admitted.chain.clone(), &refs)
         .await?;
     metrics::collection_ended(CollectionState::Malformed);
-    ingest.collector.order_changed(&admitted.order_id);
+    ingest.watches.changed(&admitted.order_id);
     Ok(())
 }
 
@@ -88,7 +85,7 @@ pub async fn contradicted(
         .record_own(EntryType::CollectionContradicted, admitted.chain.clone(), &refs)
         .await?;
     metrics::collection_ended(CollectionState::Contradicted);
-    ingest.collector.order_changed(&admitted.order_id);
+    ingest.watches.changed(&admitted.order_id);
     tracing::error!(collection = %admitted.collection, index, "Endpoint sealed two different segments under one index; both are kept");
     Err(Ended::rejected(Reason::Contradiction, format!("segment {index} is durable with other bytes")))
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::item::{ItemRecord, Stage};
+use evidence::length::len;
 use evidence::seal::{ChainError, Seal};
 use proto::backoff::Backoff;
 use store::{Key, ReplicaError, Replicas, StoreErrorClass, Written};
@@ -138,7 +139,7 @@ pub async fn accept(
         sha256: *arrived.sha256.as_bytes(),
         seal_sha256: *seal.digest.as_bytes(),
         stored_len: seal.header.stored_len,
-        seal_len: u64::try_from(arrived.seal.len()).unwrap_or(u64::MAX),
+        seal_len: len(&arrived.seal),
         plain_start: seal.header.plain_start,
         plain_end: seal.header.plain_end,
         items: seal.header.items,
@@ -162,9 +163,10 @@ pub async fn accept(
         return Err(Failure::precondition("the collection ended while the segment was on its way").into());
     }
 
-    let plain = seal.header.plain_end.saturating_sub(seal.header.plain_start);
-    metrics::segment_stored(seal.header.stored_len, plain, written.degraded);
-    warm.progress_bytes = warm.progress_bytes.saturating_add(seal.header.stored_len);
+    // The end lies behind the start, or the header had not been read.
+    let plain_len = seal.header.plain_end - seal.header.plain_start;
+    metrics::segment_stored(seal.header.stored_len, plain_len, written.degraded);
+    warm.progress_bytes += seal.header.stored_len;
     warm.chain = chain;
     warm.note_written(written);
     Ok(())

@@ -96,10 +96,12 @@ impl<K: Ord + Clone, W> Slots<K, W> {
     /// Gives up what waits too long or is too much; the oldest first. Called by every leaving call and by a timer.
     pub fn sweep(&self, now: Instant) {
         let mut slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);
+        // A call that left after `now` was read has waited for no time.
         slots.retain(|_, slot| slot.left.is_none_or(|left| now.saturating_duration_since(left) < KEPT_FOR));
         let mut left: Vec<(Instant, K)> =
             slots.iter().filter_map(|(key, slot)| Some((slot.left?, key.clone()))).collect();
         left.sort();
+        // None is too much while fewer wait than may.
         let excess = left.len().saturating_sub(self.kept_max);
         for (_, key) in left.into_iter().take(excess) {
             slots.remove(&key);
@@ -111,7 +113,8 @@ impl<K: Ord + Clone, W> Slots<K, W> {
         {
             let mut slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(slot) = slots.get_mut(collection) {
-                slot.callers = slot.callers.saturating_sub(1);
+                // Each call is counted when it enters, and leaves once.
+                slot.callers -= 1;
                 if slot.callers == 0 {
                     slot.left = Some(now);
                 }
@@ -123,12 +126,12 @@ impl<K: Ord + Clone, W> Slots<K, W> {
 
 impl<K: Ord + Clone, W> Turn<K, W> {
     /// What the call before left, if anything.
-    pub fn take(&mut self) -> Option<W> {
+    pub fn take_warm(&mut self) -> Option<W> {
         self.room.0.take()
     }
 
     /// Leaves `warm` for the next call.
-    pub fn keep(&mut self, warm: W) {
+    pub fn keep_warm(&mut self, warm: W) {
         self.room.0 = Some(warm);
     }
 }
@@ -164,14 +167,14 @@ mod tests {
     async fn a_newer_call_displaces_the_older_waits_for_it_and_finds_what_it_kept() {
         let slots: Arc<Slots<u8, &str>> = Slots::new(4);
         let mut first = slots.enter(1).await;
-        assert_eq!(first.take(), None);
+        assert_eq!(first.take_warm(), None);
         let second = tokio::spawn({
             let slots = Arc::clone(&slots);
-            async move { slots.enter(1).await.take() }
+            async move { slots.enter(1).await.take_warm() }
         });
         first.displaced.cancelled().await;
         assert!(!second.is_finished());
-        first.keep("warm");
+        first.keep_warm("warm");
         drop(first);
         assert_eq!(second.await.unwrap(), Some("warm"));
         assert!(!slots.is_busy(&1));
@@ -190,13 +193,13 @@ mod tests {
     async fn what_waits_is_given_up_after_a_while_and_beyond_its_number() {
         let slots: Arc<Slots<u8, u8>> = Slots::new(2);
         for collection in 1..=3 {
-            slots.enter(collection).await.keep(collection);
+            slots.enter(collection).await.keep_warm(collection);
         }
-        assert_eq!(slots.enter(1).await.take(), None, "the oldest gave way");
-        assert_eq!(slots.enter(3).await.take(), Some(3));
-        slots.enter(2).await.keep(2);
+        assert_eq!(slots.enter(1).await.take_warm(), None, "the oldest gave way");
+        assert_eq!(slots.enter(3).await.take_warm(), Some(3));
+        slots.enter(2).await.keep_warm(2);
         slots.sweep(Instant::now() + KEPT_FOR);
-        assert_eq!(slots.enter(2).await.take(), None);
+        assert_eq!(slots.enter(2).await.take_warm(), None);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use certs::connection::PeerInfo;
 use evidence::digest::{Digest, Hasher};
 use evidence::entry::EntryType;
 use evidence::id::{EndpointId, Generation};
+use evidence::length::len;
 use evidence::signed::Signed;
 use proto::segment::{Assembled, Assembly};
 use proto::status::Class;
@@ -107,7 +108,7 @@ where
         if let Some(index) = admitted.stored_index {
             return self.already_stored(&admitted, index).await;
         }
-        let mut warm = match turn.take() {
+        let mut warm = match turn.take_warm() {
             Some(warm) => warm,
             None => {
                 // The endpoint learns its place at once; its segments wait until the verifier has caught up.
@@ -141,7 +142,7 @@ where
                     return self.stored(admitted, receipt).await;
                 }
                 Err(Ended::Gone) => {
-                    turn.keep(warm);
+                    turn.keep_warm(warm);
                     return Err(Ended::Gone);
                 }
                 Err(ended) => return Err(ended),
@@ -266,9 +267,9 @@ where
     async fn durable_in_database(&self, admitted: &Admitted) -> Result<Durable, Ended> {
         let segments = self.ingest.collector.segments_of(admitted.number).await?;
         let copies = segments.iter().map(|row| row.copies).min().unwrap_or(0);
-        let wanted = u32::try_from(self.ingest.collector.replicas.policy().copies).unwrap_or(u32::MAX);
+        let wanted = self.ingest.collector.replicas.policy().copies_wanted();
         Ok(Durable {
-            next_index: u64::try_from(segments.len()).unwrap_or(u64::MAX),
+            next_index: len(&segments),
             seal: segments.last().map(|row| Digest(row.seal_sha256)),
             copies,
             degraded: !segments.is_empty() && copies < wanted,
@@ -279,7 +280,8 @@ where
         if warm.progress_at.elapsed() < PROGRESS_EVERY && warm.progress_bytes < PROGRESS_BYTES {
             return Ok(());
         }
-        let index = warm.chain.next_index().saturating_sub(1);
+        // Nothing arrived yet, so there is no progress to record.
+        let Some(index) = warm.chain.next_index().checked_sub(1) else { return Ok(()) };
         let refs = [
             ("collection", admitted.collection.to_string()),
             ("index", index.to_string()),
@@ -291,7 +293,7 @@ where
             .record_own(EntryType::CollectionProgress, admitted.chain.clone(), &refs)
             .await?;
         (warm.progress_at, warm.progress_bytes) = (Instant::now(), 0);
-        self.ingest.collector.order_changed(&admitted.order_id);
+        self.ingest.watches.changed(&admitted.order_id);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use evidence::length::{len, to_usize};
 use proto::status::Class;
 use proto::v1::mirror_service_server::MirrorService;
 use proto::v1::{
@@ -93,7 +94,7 @@ impl MirrorService for Mirrors {
         let mirror = caller::mirror(&request)?;
         mirrors::check_admitted(&self.upkeep.collector, &mirror).await?;
         let request = request.into_inner();
-        let key = wanted(&request.key)?;
+        let key = parse_replicated_key(&request.key)?;
         let (object, now) = (key.clone(), crate::clock::now());
         let is_disposed = self
             .upkeep
@@ -119,13 +120,11 @@ impl MirrorService for Mirrors {
             }
             _ => Failure::unavailable("read an object", error),
         })?;
-        let total = u64::try_from(object.len()).unwrap_or(u64::MAX);
-        let from = usize::try_from(request.offset).unwrap_or(usize::MAX);
-        let mut rest = Bytes::from(object);
-        if from > rest.len() {
+        let total = len(&object);
+        if request.offset > total {
             return Err(Failure::malformed(format!("the object ends at {total}")).into());
         }
-        let mut rest = rest.split_off(from);
+        let mut rest = Bytes::from(object).split_off(to_usize(request.offset));
         let (answers, stream) = mpsc::channel(ANSWERS_LEN);
         self.upkeep.collector.tasks.spawn(async move {
             let _slot = slot;
@@ -214,7 +213,7 @@ impl MirrorService for Mirrors {
         let Ok(_slot) = Arc::clone(&self.objects).acquire_owned().await else {
             return Err(Failure::unavailable("take an object", "it is stopping").into());
         };
-        let total = usize::try_from(first.total).unwrap_or(usize::MAX);
+        let total = to_usize(first.total);
         let mut bytes = first.data.to_vec();
         while bytes.len() < total {
             let next = piece(&mut pieces).await?;
@@ -225,7 +224,7 @@ impl MirrorService for Mirrors {
             tracing::error!(%key, %mirror, "A mirror offered other bytes than the key names");
             return Err(Failure::malformed(format!("these bytes are not those of {key}")).into());
         }
-        repairs::given(&self.upkeep, key, bytes).await?;
+        repairs::accept_given(&self.upkeep, key, bytes).await?;
         Ok(Response::new(OfferResponse {}))
     }
 }
@@ -238,7 +237,7 @@ async fn piece(pieces: &mut Streaming<OfferRequest>) -> Result<Option<OfferReque
 }
 
 /// What replication may ask for: everything the ledger names, but no marker and nothing quarantined.
-fn wanted(text: &str) -> Result<Key, Failure> {
+fn parse_replicated_key(text: &str) -> Result<Key, Failure> {
     let key = Key::parse(text).map_err(|error| Failure::malformed(chain(&error)))?;
     match key.kind() {
         KeyKind::Marker | KeyKind::Quarantine => {

@@ -14,8 +14,7 @@ use proto::status::Class;
 use proto::v1;
 use rusqlite::Connection;
 
-use crate::acts::{self, Weighed};
-use crate::collector::Collector;
+use crate::acts::{self, Weighed, required_ref};
 use crate::failure::{Failure, chain};
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
@@ -27,7 +26,8 @@ use crate::services::orders::OrderDesk;
 ///
 /// # Errors
 /// A refusal that says why it does not count.
-pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, Failure> {
+pub async fn approve(desk: &OrderDesk, signed: Signed) -> Result<Recorded, Failure> {
+    let collector = &*desk.collector;
     let (approval, signers) = signed.open::<Approval>().map_err(|error| Failure::malformed(chain(&error)))?;
     if approval.deployment != collector.deployment {
         return Err(Failure::malformed(format!("the approval is of deployment {}", approval.deployment)));
@@ -61,7 +61,7 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
     if approval.decision == Decision::Approve {
         collector.wake_targets(&approval.order).await?;
     }
-    collector.order_changed(&approval.order);
+    desk.watches.changed(&approval.order);
     Ok(recorded)
 }
 
@@ -71,10 +71,7 @@ pub async fn approve(collector: &Collector, signed: Signed) -> Result<Recorded, 
 /// A refusal when the order is not open.
 pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Failure> {
     let collector = &*desk.collector;
-    let id: Digest = weighed
-        .act
-        .reference("order")
-        .unwrap_or_default()
+    let id: Digest = required_ref(&weighed.act, "order")?
         .parse()
         .map_err(|_other_form| Failure::malformed("the act's ref order is no digest"))?;
     let Some(order) = collector.order(&id).await? else {
@@ -89,7 +86,7 @@ pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Fail
     let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
     let recorded = crate::acts::submit(collector, weighed, Some(condition)).await?;
     spread(desk, &id, &act).await?;
-    collector.order_changed(&id);
+    desk.watches.changed(&id);
     Ok(recorded)
 }
 

@@ -163,7 +163,7 @@ impl Call<'_> {
                 () = peer.closed.cancelled() => return Ok(()),
                 request = requests.next() => match request {
                     Some(Ok(AttendRequest { message: Some(message) })) => {
-                        if !self.take(session, message).await? {
+                        if !self.handle(session, message).await? {
                             return Ok(());
                         }
                     }
@@ -184,8 +184,8 @@ impl Call<'_> {
         }
     }
 
-    /// Takes one message. False when another call is the live one.
-    async fn take(&mut self, session: &Session, message: Message) -> Result<bool, Failure> {
+    /// Handles one message. False when another call is the live one.
+    async fn handle(&mut self, session: &Session, message: Message) -> Result<bool, Failure> {
         let (wall, inventory) = match &message {
             Message::Heartbeat(heartbeat) => (unix_ms(&heartbeat.wall), heartbeat.inventory_json.as_str()),
             _ => (None, ""),
@@ -197,7 +197,7 @@ impl Call<'_> {
         match message {
             Message::Hello(_) => return Err(Failure::malformed("a second hello on one call")),
             Message::Heartbeat(_) => {}
-            Message::Answer(answer) => self.answered(answer).await?,
+            Message::Answer(answer) => self.handle_answer(answer).await?,
             Message::AttemptEnded(ended) => self.attempt_ended(&ended).await?,
         }
         Ok(true)
@@ -205,7 +205,7 @@ impl Call<'_> {
 
     /// Sends every order that the records say this endpoint should have.
     async fn deliver(&mut self) -> Result<(), Failure> {
-        for (order, attempt) in self.wanted().await? {
+        for (order, attempt) in self.wanted_orders().await? {
             let now = Instant::now();
             let is_due = match self.delivered.get(&order) {
                 Some((sent_for, Some(again))) => *sent_for != attempt || *again <= now,
@@ -224,13 +224,13 @@ impl Call<'_> {
             tracing::info!(order = %order, endpoint = %self.endpoint, "Order sent");
             self.delivered.insert(order, (attempt, None));
             self.desk.sent.insert(order, self.endpoint.as_str());
-            self.collector.order_changed(&order);
+            self.desk.watches.changed(&order);
         }
         Ok(())
     }
 
     /// Orders in force that want delivery here, with the number of the newest attempt.
-    async fn wanted(&self) -> Result<Vec<(Digest, u32)>, Failure> {
+    async fn wanted_orders(&self) -> Result<Vec<(Digest, u32)>, Failure> {
         let (endpoint, number) = (self.endpoint.to_string(), self.generation.number());
         let now = crate::clock::now().to_string();
         self.collector
@@ -252,7 +252,7 @@ impl Call<'_> {
             .map_err(Failure::from)
     }
 
-    async fn answered(&mut self, answer: v1::OrderAnswer) -> Result<(), Failure> {
+    async fn handle_answer(&mut self, answer: v1::OrderAnswer) -> Result<(), Failure> {
         let order: Digest = proto::convert::digest("order", &answer.order)
             .map_err(|error| Failure::malformed(error.to_string()))?;
         self.desk.sent.remove(order, self.endpoint.as_str());
@@ -329,7 +329,7 @@ impl Call<'_> {
             .recorder
             .record_own_with(EntryType::OrderRefused, incident, &refs, &[], digest)
             .await?;
-        self.collector.order_changed(&order);
+        self.desk.watches.changed(&order);
         tracing::info!(order = %order, endpoint = %self.endpoint, reason = reason.as_str(), "Order refused");
         Ok(())
     }

@@ -20,11 +20,11 @@ use rusqlite::Connection;
 use store::Key;
 
 use crate::blocking::blocking;
-use crate::collector::Collector;
 use crate::failure::{Failure, OrFailure as _, chain};
 use crate::people::Published;
 use crate::rows;
 use crate::rows::condition::{Condition, Denied};
+use crate::services::orders::OrderDesk;
 
 /// How far ahead of our clock an order may be dated. Endpoints tolerate the same (docs/spec/order.md, step 5).
 const AHEAD_MAX: Duration = Duration::from_secs(600);
@@ -34,10 +34,11 @@ const AHEAD_MAX: Duration = Duration::from_secs(600);
 /// # Errors
 /// A refusal that names the first thing wrong with it.
 pub async fn issue(
-    collector: &Collector,
+    desk: &OrderDesk,
     signed: Signed,
     leaves: Vec<v1::TargetLeaf>,
 ) -> Result<v1::IssueOrderResponse, Failure> {
+    let collector = &*desk.collector;
     let (order, signers) = signed.open::<Order>().map_err(|error| Failure::malformed(chain(&error)))?;
     if order.deployment != collector.deployment {
         return Err(Failure::malformed(format!("the order is of deployment {}", order.deployment)));
@@ -82,7 +83,7 @@ pub async fn issue(
     if !awaits_approval {
         collector.wake_targets(&order_id).await?;
     }
-    collector.order_changed(&order_id);
+    desk.watches.changed(&order_id);
     tracing::info!(order = %order_id, incident = %order.incident, targets = order.targets_count, awaits_approval,
         "Order recorded");
     Ok(v1::IssueOrderResponse {

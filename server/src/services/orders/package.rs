@@ -5,6 +5,7 @@
 
 use evidence::digest::Digest;
 use evidence::id::{EndpointId, Generation};
+use evidence::length::to_usize;
 use evidence::order::{Target, TargetSet};
 use proto::convert::hash_bytes;
 use proto::v1;
@@ -115,7 +116,9 @@ async fn rosters_between(
     known: u64,
     wanted: u64,
 ) -> Result<Vec<v1::SignedDocument>, Failure> {
-    let rosters = collector.rosters(known.saturating_add(1)).await?;
-    let count = usize::try_from(wanted.saturating_sub(known)).unwrap_or(usize::MAX);
-    Ok(rosters.into_iter().take(count).collect())
+    if known >= wanted {
+        return Ok(Vec::new());
+    }
+    let rosters = collector.rosters(known + 1).await?;
+    Ok(rosters.into_iter().take(to_usize(wanted - known)).collect())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::state::{AttemptState, OrderState};
+use evidence::length::to_u64;
 use evidence::time::Time;
 use proto::v1;
 use rusqlite::Connection;
@@ -80,7 +81,7 @@ impl OrderView {
             sensitivity: self.row.sensitivity.clone(),
             state: self.state.as_str().to_owned(),
             targets: self.row.targets_count,
-            stored: u64::try_from(stored).unwrap_or(u64::MAX),
+            stored: to_u64(stored),
         }
     }
 
@@ -115,6 +116,7 @@ impl TargetView {
         v1::AttemptRow {
             endpoint: self.target.endpoint.clone(),
             attempt: self.attempt.as_ref().map_or(0, |row| row.attempt),
+            // On the wire an empty text says that there is none.
             collection: collection.map(|row| hex::encode(row.id)).unwrap_or_default(),
             state: self.state.as_str().to_owned(),
             detail: self.attempt.as_ref().map(|row| row.reason.clone()).unwrap_or_default(),

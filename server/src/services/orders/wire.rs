@@ -41,7 +41,7 @@ impl OrderService for Orders {
     ) -> Result<Response<IssueOrderResponse>, Status> {
         let request = request.into_inner();
         let order = caller::signed("order", request.order)?;
-        Ok(Response::new(orders::issue(&self.0.collector, order, request.targets).await?))
+        Ok(Response::new(orders::issue(&self.0, order, request.targets).await?))
     }
 
     async fn approve_order(
@@ -49,7 +49,7 @@ impl OrderService for Orders {
         request: Request<ApproveOrderRequest>,
     ) -> Result<Response<ActResponse>, Status> {
         let approval = caller::signed("approval", request.into_inner().approval)?;
-        Ok(answer(orders::approve(&self.0.collector, approval).await?))
+        Ok(answer(orders::approve(&self.0, approval).await?))
     }
 
     async fn list_orders(
@@ -114,7 +114,7 @@ async fn watch(
 ) -> Result<(), Failure> {
     let collector = &*desk.collector;
     // Subscribed before the first look: what changes in between wakes the next one.
-    let mut changes = collector.watches.subscribe(&id.to_string());
+    let mut changes = desk.watches.subscribe(&id);
     let mut last: Option<OrderProgress> = None;
     loop {
         changes.mark_unchanged();

@@ -13,6 +13,7 @@ use evidence::container::SeekTable;
 use evidence::digest::Digest;
 use evidence::id::PersonId;
 use evidence::item::{ItemRecord, Stage};
+use evidence::length::{len, to_u64, to_usize};
 use proto::status::Class;
 use proto::v1::read_response::Message;
 use proto::v1::{ReadBegin, ReadEnd, ReadResponse};
@@ -98,6 +99,7 @@ pub async fn read(
     let digest = record.sha256.or(record.sha256_read);
     let end = ReadEnd {
         digest_checked: digest.is_some(),
+        // Empty when nobody took a digest: `digest_checked` says so.
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
     };
     send(answers, Message::End(end)).await
@@ -160,7 +162,7 @@ impl<'c> Content<'c> {
                     self.caged.send(Kind::Range, &bytes).await.map_err(died)?;
                 }
                 Kind::Plain => {
-                    metrics::read_bytes(u64::try_from(frame.payload.len()).unwrap_or(u64::MAX));
+                    metrics::read_bytes(len(&frame.payload));
                     return Ok(Some(frame.payload.into()));
                 }
                 Kind::Finished => return Ok(None),
@@ -252,8 +254,8 @@ async fn find(
     };
     let segment = lines::segment(segments, item.segment)?;
     let mut lines = SealReader::start(&reads.program)?.lines(collector, row, segment).await?.into_iter();
-    let place = usize::try_from(item.n.saturating_sub(lines::first_ordinal(segment))).unwrap_or(usize::MAX);
-    let line = lines.nth(place);
+    let place = item.n.checked_sub(lines::first_ordinal(segment)?);
+    let line = place.and_then(|place| lines.nth(to_usize(place)));
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
     let record = ItemRecord::parse_line(&line, Stage::Final).or_internal("read an item record")?;
     // The index only finds; what was sealed decides.
@@ -278,13 +280,19 @@ async fn frames(
         return Ok(Frames::Table(STANDARD.encode(seek_table(collector, row, last, shelf).await?)));
     }
     let start = record.data.unwrap_or(0);
-    let end = start.saturating_add(record.stored.unwrap_or(0));
+    let end = start.checked_add(record.stored.unwrap_or(0));
+    let end = end.ok_or_else(|| altered(row, "a record says that its item ends beyond all bytes"))?;
     let holds = |segment: &SegmentRow| segment.plain_end > start && segment.plain_start < end.max(start + 1);
     let outside = || Failure::precondition("the item goes on behind the last segment that arrived");
     let first = segments.iter().position(holds).ok_or_else(outside)?;
     let last = segments.iter().rposition(holds).ok_or_else(outside)?;
-    let lengths = segments.iter().map(|row| (row.stored_len, row.plain_end.saturating_sub(row.plain_start)));
-    Ok(Frames::Segments { lengths: lengths.collect(), first, last })
+    let lengths = segments
+        .iter()
+        .map(|segment| Some((segment.stored_len, segment.plain_end.checked_sub(segment.plain_start)?)))
+        .collect::<Option<_>>();
+    let lengths = lengths
+        .ok_or_else(|| Failure::internal("read evidence", "the row of a segment ends before it starts"))?;
+    Ok(Frames::Segments { lengths, first, last })
 }
 
 async fn seek_table(
@@ -301,16 +309,15 @@ async fn seek_table(
         last.stored_len,
     );
     let read = move || {
-        let footer_bytes = u64::try_from(SeekTable::FOOTER_BYTES).unwrap_or(u64::MAX);
         let broken = |what: String| Failure::internal("read the seek table", what);
         let tail = |bytes: u64| {
             let start =
                 length.checked_sub(bytes).ok_or_else(|| broken("longer than its segment".to_owned()))?;
-            shelf.range(&replicas, &key, start, bytes).map_err(|error| unreadable(&of, error))
+            shelf.range(&replicas, &key, start, bytes).map_err(|error| range_failed(&of, error))
         };
-        let footer = tail(footer_bytes)?;
+        let footer = tail(to_u64(SeekTable::FOOTER_BYTES))?;
         let table_len = SeekTable::table_len(&footer).map_err(|error| broken(error.to_string()))?;
-        tail(u64::try_from(table_len).unwrap_or(u64::MAX))
+        tail(to_u64(table_len))
     };
     blocking(read).await?
 }
@@ -326,14 +333,8 @@ struct Taken {
 }
 
 impl Shelf {
-    /// Up to `length` bytes from `offset` of a segment, from the first store that has all of it right.
-    fn range(
-        &self,
-        replicas: &Replicas,
-        key: &Key,
-        offset: u64,
-        length: u64,
-    ) -> Result<Vec<u8>, ReplicaError> {
+    /// `length` bytes from `offset` of a segment, from the first store that has all of it right.
+    fn range(&self, replicas: &Replicas, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, RangeError> {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = shelf.take().filter(|taken| taken.key == *key);
         let taken = match known {
@@ -341,9 +342,30 @@ impl Shelf {
             None => Taken { key: key.clone(), bytes: replicas.read(key)? },
         };
         let bytes = &shelf.insert(taken).bytes;
-        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-        let wanted = place(offset)..place(offset.saturating_add(length));
-        Ok(bytes.get(wanted).unwrap_or_default().to_vec())
+        let end = offset.checked_add(length).ok_or(RangeError::Short)?;
+        bytes.get(to_usize(offset)..to_usize(end)).map(<[u8]>::to_vec).ok_or(RangeError::Short)
+    }
+}
+
+/// A range of a segment that cannot be had.
+#[derive(Debug)]
+enum RangeError {
+    /// No store has the segment whole.
+    Stores(ReplicaError),
+    /// The segment has the digest that its row names, and ends before the range does.
+    Short,
+}
+
+impl From<ReplicaError> for RangeError {
+    fn from(error: ReplicaError) -> Self {
+        Self::Stores(error)
+    }
+}
+
+fn range_failed(row: &CollectionRow, error: RangeError) -> Failure {
+    match error {
+        RangeError::Stores(error) => unreadable(row, error),
+        RangeError::Short => altered(row, "a stored segment is shorter than its seal says"),
     }
 }
 
@@ -362,7 +384,9 @@ async fn range(
     let mut pieces = Vec::new();
     let mut at = 0_u64;
     for segment in segments {
-        let behind = at.saturating_add(segment.stored_len);
+        let behind = at.checked_add(segment.stored_len);
+        let behind =
+            behind.ok_or_else(|| Failure::internal("read evidence", "the rows of segments are too long"))?;
         let (from, until) = (start.max(at), end.min(behind));
         if from < until {
             pieces.push((Key::segment(&row.id, segment.index, &segment.sha256), from - at, until - from));
@@ -375,23 +399,44 @@ async fn range(
         for (key, offset, length) in pieces {
             bytes.extend(shelf.range(&replicas, &key, offset, length)?);
         }
-        Ok::<_, ReplicaError>(bytes)
+        Ok::<_, RangeError>(bytes)
     })
     .await?
-    .map_err(|error| unreadable(row, error))?;
-    if u64::try_from(bytes.len()).ok() != Some(end - start) {
+    .map_err(|error| range_failed(row, error))?;
+    if len(&bytes) != end - start {
         return Err(altered(row, "a stored segment is shorter than its seal says"));
     }
     Ok(bytes)
 }
 
 /// Sends one message; a reader that is gone ends the read.
-///
-/// # Errors
-/// When the reader is gone.
 pub async fn send(answers: &Answers, message: Message) -> Result<(), Failure> {
     answers
         .send(Ok(ReadResponse { message: Some(message) }))
         .await
         .map_err(|_closed| Failure::new(Class::Unavailable, "the reader is gone"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_behind_the_end_of_a_segment_is_an_error_and_never_fewer_bytes() {
+        struct Nobody;
+        impl store::WantingSink for Nobody {
+            fn wanting(&self, _: &str, _: &Key, _: store::Wanting) {}
+        }
+        let replicas = Replicas::new(Vec::new(), store::ReplicationPolicy::default(), Arc::new(Nobody));
+        let key = Key::segment(&[1; 32], 0, &[2; 32]);
+        let shelf = Shelf::default();
+        let keep = || *shelf.0.lock().unwrap() = Some(Taken { key: key.clone(), bytes: vec![1, 2, 3] });
+        keep();
+        assert_eq!(shelf.range(&replicas, &key, 1, 2).unwrap(), [2, 3]);
+        for (offset, length) in [(1, 3), (4, 0), (u64::MAX, 1), (1, u64::MAX)] {
+            keep();
+            let short = shelf.range(&replicas, &key, offset, length);
+            assert!(matches!(short, Err(RangeError::Short)), "{offset} {length}");
+        }
+    }
 }

@@ -16,9 +16,6 @@ pub struct SealReader(Caged);
 
 impl SealReader {
     /// Starts the process.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(program: &Program) -> Result<Self, Failure> {
         Ok(Self(Caged::start(program).map_err(died)?))
     }
@@ -64,8 +61,18 @@ impl SealReader {
 }
 
 /// Ordinal of the first record in a segment's seal.
-pub const fn first_ordinal(segment: &SegmentRow) -> u64 {
-    segment.items_total.saturating_sub(segment.items)
+///
+/// # Errors
+/// When the row of the segment counts more records in it than up to its end.
+pub fn first_ordinal(segment: &SegmentRow) -> Result<u64, Failure> {
+    let first = segment.items_total.checked_sub(segment.items);
+    first.ok_or_else(|| {
+        let index = segment.index;
+        Failure::internal(
+            "find an item record",
+            format!("the counts of segment {index} contradict each other"),
+        )
+    })
 }
 
 /// The segment of an index.
@@ -79,4 +86,28 @@ pub fn segment(segments: &[SegmentRow], index: u64) -> Result<&SegmentRow, Failu
 
 fn died(error: VerifierError) -> Failure {
     Failure::unavailable("open a seal", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_row_with_more_records_than_up_to_its_end_is_an_error() {
+        let row = |items, items_total| SegmentRow {
+            index: 4,
+            sha256: [0; 32],
+            seal_sha256: [0; 32],
+            stored_len: 1,
+            seal_len: 1,
+            plain_start: 0,
+            plain_end: 1,
+            items,
+            items_total,
+            is_final: false,
+            copies: 2,
+        };
+        assert_eq!(first_ordinal(&row(2, 9)).unwrap(), 7);
+        assert!(first_ordinal(&row(10, 9)).is_err());
+    }
 }

@@ -54,9 +54,13 @@ pub async fn list(
             })
             .await?;
         let Some(last) = page.last() else { break };
-        from = last.n.saturating_add(1);
+        let next = last.n.checked_add(1);
         for item in &page {
             lister.item(item.segment, item.n).await?;
+        }
+        match next {
+            Some(next) => from = next,
+            None => break,
         }
     }
     lister.end().await
@@ -107,7 +111,7 @@ impl<'l> Lister<'l> {
         };
         let segment = lines::segment(&self.segments, segment)?;
         let lines = self.seals.lines(self.collector, self.row, segment).await?;
-        for (n, line) in (lines::first_ordinal(segment)..).zip(lines) {
+        for (n, line) in (lines::first_ordinal(segment)?..).zip(lines) {
             if wanted.contains(&n) {
                 self.batch_bytes += line.len();
                 self.batch.push(line.into());

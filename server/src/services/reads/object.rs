@@ -4,6 +4,7 @@
 
 use evidence::digest::Digest;
 use evidence::id::PersonId;
+use evidence::length::len;
 use proto::limits::DATA_BYTES_MAX;
 use proto::v1::read_response::Message;
 use proto::v1::{ReadBegin, ReadEnd};
@@ -36,7 +37,7 @@ pub async fn read(
     // Read before the entry: what cannot be read was not accessed.
     let bytes = blocking(move || replicas.read(&name)).await?.or_unavailable("read an object")?;
     let accessed = access::record(collector, &row, person, object, purpose).await?;
-    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let size = len(&bytes);
     let digest = Digest::of(&bytes);
     send(
         answers,
@@ -46,7 +47,7 @@ pub async fn read(
     let mut rest = bytes::Bytes::from(bytes);
     while !rest.is_empty() {
         let chunk = rest.split_to(rest.len().min(DATA_BYTES_MAX));
-        metrics::read_bytes(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        metrics::read_bytes(len(&chunk));
         send(answers, Message::Data(chunk)).await?;
     }
     send(answers, Message::End(ReadEnd { digest_checked: true, sha256: digest.to_string() })).await

@@ -16,10 +16,12 @@ use evidence::digest::Digest;
 use evidence::disposal::{Object, Place, Warrant};
 use evidence::entry::EntryType;
 use evidence::id::{Chain, IncidentId};
+use evidence::time::Time;
 use store::{Disposable, Store, StoreError};
 
 use super::finished::mark_disposed;
 use crate::blocking::blocking;
+use crate::clock::end_of_wait;
 use crate::failure::{Failure, OrFailure as _, chain};
 use crate::rows::disposals::course_now;
 use crate::rows::disposals::{self, WaitRow};
@@ -33,9 +35,9 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Stored objects to destroy before repairs and holds get their turn: as many as a round of repairs writes.
 const BATCH: usize = 64;
 /// How long to wait before asking a store again that failed.
-const AGAIN_MS: i64 = 60_000;
+const AGAIN: Duration = Duration::from_secs(60);
 /// How long to wait before asking a store again that refused and did not say until when.
-const REFUSED_MS: i64 = 3_600_000;
+const REFUSED: Duration = Duration::from_secs(3600);
 
 /// The service that takes evidence in and can be kept from it for a while.
 pub trait Uploads: Send + Sync {
@@ -44,7 +46,7 @@ pub trait Uploads: Send + Sync {
 }
 
 /// Runs rounds until the drain.
-pub async fn keep(upkeep: &Upkeep, uploads: &dyn Uploads) {
+pub async fn carry_out_plans(upkeep: &Upkeep, uploads: &dyn Uploads) {
     let mut finished = BTreeMap::new();
     loop {
         if let Err(failure) = round(upkeep, uploads, &mut finished).await {
@@ -79,7 +81,7 @@ async fn round(
     mark_disposed_now(upkeep).await?;
     let plans = upkeep.collector.db.read_async(disposals::plans).await?;
     let waits = upkeep.collector.db.read_async(disposals::waits).await?;
-    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
+    let now_ms = crate::clock::now().unix_ms();
     for (incident, plan) in plans {
         let plan = Digest(plan);
         let incident: IncidentId = incident.parse().or_internal("read a plan")?;
@@ -225,7 +227,7 @@ async fn batch(
     let take = move || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
     let go_on = move || is_free() && !stop.is_cancelled() && take();
     let (some, result) = blocking(move || destroy(store.as_ref(), objects, &warrant, &go_on)).await?;
-    progress.count = progress.count.saturating_add(some.count);
+    progress.count += some.count;
     progress.texts.extend(some.texts);
     let (name, count) = (step.store.identity().store.clone(), progress.count);
     match result {
@@ -245,7 +247,7 @@ async fn batch(
             Ok(Some(Done::All(stays)))
         }
         Err(error) => {
-            refused(upkeep, step, name, &error).await?;
+            note_refusal(upkeep, step, name, &error).await?;
             Ok(Some(Done::Not))
         }
     }
@@ -286,7 +288,7 @@ fn destroy(
     for object in objects {
         match store.dispose(&object, warrant, go_on) {
             Ok(done) => {
-                some.count = some.count.saturating_add(done.count);
+                some.count += done.count;
                 if !done.is_all {
                     return (some, Ok(false));
                 }
@@ -324,20 +326,22 @@ async fn record(upkeep: &Upkeep, step: &Destruction, store: &str, count: u64) ->
     Ok(())
 }
 
-async fn refused(
+async fn note_refusal(
     upkeep: &Upkeep,
     step: &Destruction,
     store: String,
     error: &StoreError,
 ) -> Result<(), Failure> {
-    let now_ms = i64::try_from(crate::clock::now().unix_ms()).unwrap_or(i64::MAX);
-    let due_ms = match error {
+    let now = crate::clock::now();
+    let due = match error {
+        // The bucket says until when. A date that no document can say is asked for again like none.
         StoreError::Locked { until, .. } => until
             .and_then(|until| until.duration_since(std::time::SystemTime::UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_millis()).ok())
-            .unwrap_or(now_ms.saturating_add(REFUSED_MS)),
-        _ => now_ms.saturating_add(AGAIN_MS),
+            .and_then(|since| Time::EPOCH.checked_add(since))
+            .unwrap_or_else(|| end_of_wait(now, REFUSED)),
+        _ => end_of_wait(now, AGAIN),
     };
+    let due_ms = due.unix_ms();
     let why = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

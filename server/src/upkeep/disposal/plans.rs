@@ -32,10 +32,10 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
     let Some((standing, plan, rows)) = found.await? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
-    let planned_rows = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
+    let to_destroy = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
     Ok(v1::PlanDispositionResponse {
         plan: plan.text().into_bytes().into(),
-        collections: planned_rows
+        collections: to_destroy
             .map(|row| v1::DispositionCollection {
                 collection: Digest(row.id).to_string(),
                 endpoint: row.endpoint.clone(),
@@ -44,7 +44,7 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
                 stored_bytes: row.stored_bytes,
             })
             .collect(),
-        kept: kept(&standing),
+        kept: why_kept(&standing),
     })
 }
 
@@ -63,7 +63,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
     let stores = places(&collector.replicas);
-    let kept = kept(&standing);
+    let kept = why_kept(&standing);
     let mut plans = Vec::new();
     for (plan, approvals) in course.proposed() {
         let digest = plan.digest();
@@ -145,7 +145,7 @@ fn place(object: &Object, kind: &str, id: &str, state: DisposalState, why: Strin
     }
 }
 
-fn kept(standing: &Standing) -> String {
+fn why_kept(standing: &Standing) -> String {
     match standing.may_dispose(crate::clock::now()) {
         Ok(()) => String::new(),
         Err(kept) => kept.to_string(),

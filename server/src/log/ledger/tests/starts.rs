@@ -102,3 +102,17 @@ fn stores_that_lost_what_was_published_are_refused() {
     };
     assert!(matches!(mixed.start().err(), Some(StartError::StoresBehind { published: 5, found: 0, .. })));
 }
+
+#[test]
+fn an_unreadable_time_of_the_newest_entry_stops_the_start_and_is_never_taken_for_none() {
+    let machine = Machine::new(WAIT);
+    let sequencer = machine.start().unwrap();
+    submit_all(&sequencer, 0..2);
+    sequencer.stop().unwrap();
+    drop(sequencer);
+    let (db, _) = machine.open();
+    db.write::<_, DbError>(|tx| Ok(tx.execute("UPDATE log SET last_time = '2026'", [])?)).unwrap();
+    drop(db);
+    let error = machine.start().err().unwrap();
+    assert!(matches!(error, StartError::Db(DbError::Corrupt { column: "log.last_time" })), "{error}");
+}

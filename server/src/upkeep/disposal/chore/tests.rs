@@ -229,7 +229,7 @@ impl Scene {
         let rows =
             self.services.collector.db.read(|db| rows::entries::of_chain(db, INCIDENT, 0, 1000)).unwrap();
         let value = |row: &rows::entries::EntryRow, name: &str| {
-            evidence::entry::pairs::find(&row.refs, name).unwrap_or_default().to_owned()
+            evidence::entry::pairs::find(&row.refs, name).unwrap().to_owned()
         };
         rows.iter()
             .filter(|row| row.kind == "disposition.executed" && value(row, "object") == object)

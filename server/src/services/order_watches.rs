@@ -6,22 +6,23 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use evidence::digest::Digest;
 use tokio::sync::watch;
 
 /// One wake-up counter for each order somebody watches.
 #[derive(Debug, Default)]
 pub struct OrderWatches {
-    counters: Mutex<BTreeMap<String, watch::Sender<u64>>>,
+    counters: Mutex<BTreeMap<Digest, watch::Sender<u64>>>,
 }
 
 impl OrderWatches {
     /// Wakes up at every later change of `order`.
-    pub fn subscribe(&self, order: &str) -> watch::Receiver<u64> {
-        self.lock().entry(order.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
+    pub fn subscribe(&self, order: &Digest) -> watch::Receiver<u64> {
+        self.lock().entry(*order).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
     /// Something about `order` changed.
-    pub fn changed(&self, order: &str) {
+    pub fn changed(&self, order: &Digest) {
         let mut counters = self.lock();
         if let Some(counter) = counters.get(order) {
             if counter.receiver_count() == 0 {
@@ -32,7 +33,7 @@ impl OrderWatches {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, watch::Sender<u64>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, watch::Sender<u64>>> {
         self.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -44,10 +45,10 @@ mod tests {
     #[tokio::test]
     async fn many_changes_are_one_wake_up_and_other_orders_none() {
         let watches = OrderWatches::default();
-        let mut mine = watches.subscribe("a");
-        let other = watches.subscribe("b");
+        let mut mine = watches.subscribe(&Digest::of(b"a"));
+        let other = watches.subscribe(&Digest::of(b"b"));
         for _ in 0..10 {
-            watches.changed("a");
+            watches.changed(&Digest::of(b"a"));
         }
         mine.changed().await.unwrap();
         assert!(!mine.has_changed().unwrap());
@@ -57,9 +58,9 @@ mod tests {
     #[test]
     fn an_order_nobody_watches_costs_nothing() {
         let watches = OrderWatches::default();
-        drop(watches.subscribe("a"));
-        watches.changed("a");
-        watches.changed("never watched");
+        drop(watches.subscribe(&Digest::of(b"a")));
+        watches.changed(&Digest::of(b"a"));
+        watches.changed(&Digest::of(b"never watched"));
         assert!(watches.lock().is_empty());
     }
 }
