@@ -405,18 +405,18 @@ def verifiers(result, suite):
     result.one("verifiers: verdicts are those of tests/net/verdicts.txt", not wrong)
 
 
-LONG_PARTS = ["ignored", "kills"]
+LONG_PARTS = {"ignored": "ignored tests", "kills": "kills"}  # what the line of each begins with
 
 
 def run_long(result, parts):
     """Every test marked `ignore`, and many more kills. Leaves the record of each part in the repository."""
     if "ignored" in parts:
         packages = sorted({executable.package for executable in EXECUTABLES if listed(executable, ["--ignored"])})
-        record_long(result, "ignored tests", lambda: tests(result, LONG._replace(packages=packages), ["--ignored"]))
+        record_long(result, LONG_PARTS["ignored"], lambda: tests(result, LONG._replace(packages=packages), ["--ignored"]))
     if "kills" in parts:
         rounds = os.environ.get("EXHIBIT_FAULT_ROUNDS", LONG_ROUNDS)
         faults = next(suite for suite in SUITES if suite.name == "faults")
-        record_long(result, f"kills, {rounds} rounds", lambda: tests(result, faults, extra={"EXHIBIT_FAULT_ROUNDS": rounds}))
+        record_long(result, f"{LONG_PARTS['kills']}, {rounds} rounds", lambda: tests(result, faults, extra={"EXHIBIT_FAULT_ROUNDS": rounds}))
 
 
 def record_long(result, part, run_part):
@@ -522,7 +522,8 @@ def main():
         print(f"gate       {'ok' if whole <= GATE_BUDGET else 'OVER BUDGET':6} {whole:5.0f} s of {GATE_BUDGET} s")
         with open(SECONDS_RECORD, "w", encoding="utf-8") as record:
             json.dump({suite.name: f"{seconds:.0f}" for suite, seconds, _ in table}, record)
-    for line in long_runs() or ["never"]:
+    for part in LONG_PARTS.values():
+        line = next((line for line in long_runs() if line.startswith(part)), f"{part}: never")
         print(f"make test-long, last run ({os.path.relpath(LONG_RECORD, ROOT)}): {line}")
     print(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped")
     return 1 if result.failed else 0
