@@ -2,6 +2,7 @@
 //! and Go's
 //! x/mod/sumdb read it from a store as it lies there, and refuse what is forged. Suite `strangers` of packaging/run-tests.py.
 
+mod elsewhere;
 mod readers;
 mod witness;
 
