@@ -6,6 +6,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot build its world has failed")]
 
+pub mod clock;
+#[cfg(feature = "collector")]
+pub mod collector;
 pub mod log;
 pub mod people;
 pub mod wait;

@@ -12,15 +12,9 @@ use std::process::Command;
 
 use evidence::document::Document;
 use evidence::signed::Signed;
-use evidence::time::Time;
 use lab::run;
 use proto::v1;
-
-/// The time.
-pub fn now() -> Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Time::EPOCH.checked_add(since).unwrap()
-}
+pub use testkit::clock::now;
 
 /// A document signed by a person's or authority's SSH key, with the tool that people use.
 pub fn signed_by<T: Document>(document: &T, key: &Path) -> Signed {

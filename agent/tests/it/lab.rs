@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use agent::diary;
 use agent::message::{Empty, FromLink, ToLink, from_link, to_link};
-use agent::state::clock::Reading;
 use agent::state::identity::{self, NewIdentity, Pins};
 use agent::warden::{self, LinkSource, Settings, WardenError};
 use cage::channel;
@@ -22,10 +21,10 @@ use evidence::order::*;
 use evidence::roster::*;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
-use evidence::time::Time;
 use ledger::KeyType;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
+pub use testkit::clock::{ago, later, now};
 use testkit::log::Log;
 use testkit::people::{self, person};
 pub use testkit::people::{key, sign};
@@ -37,18 +36,6 @@ pub const BOB: u8 = 12;
 pub const MALLORY: u8 = 66;
 const AUTHORITY: u8 = 1;
 const EVIDENCE: u8 = 20;
-
-pub fn now() -> Time {
-    Reading::now().wall
-}
-
-pub fn ago(seconds: u64) -> Time {
-    now().checked_sub(Duration::from_secs(seconds)).unwrap()
-}
-
-pub fn ahead(seconds: u64) -> Time {
-    now().checked_add(Duration::from_secs(seconds)).unwrap()
-}
 
 pub fn authority() -> AuthoritySet {
     people::authority(1, &[AUTHORITY])
@@ -158,7 +145,7 @@ impl Lab {
             nonce: FixedBytes(nonce),
             issuer: "ada".parse().unwrap(),
             issued: ago(60),
-            expires: ahead(3600),
+            expires: later(3600),
             attempts: 3,
             roster_version: 1,
             roster_sha256: sign(&self.roster, &[AUTHORITY]).digest(),
@@ -314,7 +301,7 @@ impl Lab {
 
 pub fn roster() -> Roster {
     let persons = vec![person("ada", &[ADA], &[Role::Responder]), person("bob", &[BOB], &[Role::Approver])];
-    people::roster(DEPLOYMENT, authority(), persons, ago(86_400), ahead(86_400 * 20))
+    people::roster(DEPLOYMENT, authority(), persons, ago(86_400), later(86_400 * 20))
 }
 
 pub fn files(paths: &[&str]) -> Plan {

@@ -113,8 +113,8 @@ fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
             "",
             |lab| {
                 changed(lab, |order| {
-                    order.issued = ahead(3600);
-                    order.expires = ahead(7200);
+                    order.issued = later(3600);
+                    order.expires = later(7200);
                 })
             },
             "expired",

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use certs::access::AccessLayer;
 use certs::authority::{Authority, COLLECTOR_LIFE, ENDPOINT_LIFE};
@@ -18,6 +18,7 @@ use proto::v1::agent_service_server::AgentService;
 use proto::v1::endpoint_service_server::EndpointService;
 use proto::v1::{self, attend_response};
 use rustls::ServerConfig;
+pub use testkit::clock::now;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -25,11 +26,6 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 pub const LONG: Duration = Duration::from_secs(20);
-
-pub fn now() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Time::EPOCH.checked_add(since).unwrap()
-}
 
 pub fn authority(deployment: &str) -> Authority {
     Authority::create(deployment.parse().unwrap(), now()).unwrap()

@@ -9,7 +9,7 @@ use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActLocation, ActObject, ChainHead, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::{Actor, Chain};
-use evidence::roster::{AuthoritySet, Role, Roster, RosterType, Rules};
+use evidence::roster::{AuthoritySet, Role, Roster, Rules};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
@@ -298,20 +298,13 @@ impl TileSource for Tiles<'_> {
 }
 
 pub fn roster() -> Roster {
-    Roster {
-        type_: RosterType,
-        deployment: "acme".parse().unwrap(),
-        version: 1,
-        previous: None,
-        issued: at("2026-11-01T08:00:00.000Z"),
-        not_after: at("2026-12-01T08:00:00.000Z"),
-        authority: authority(),
-        persons: vec![
-            person("ada", &[ADA], &[Role::Responder, Role::EndpointAdmin]),
-            person("bob", &[BOB], &[Role::Approver]),
-        ],
-        rules: Rules { two_persons: Vec::new(), order_hours_max: 24 },
-    }
+    let persons = vec![
+        person("ada", &[ADA], &[Role::Responder, Role::EndpointAdmin]),
+        person("bob", &[BOB], &[Role::Approver]),
+    ];
+    let (issued, not_after) = (at("2026-11-01T08:00:00.000Z"), at("2026-12-01T08:00:00.000Z"));
+    let roster = people::roster("acme", authority(), persons, issued, not_after);
+    Roster { rules: Rules { two_persons: Vec::new(), ..roster.rules }, ..roster }
 }
 
 /// A mirror: directory, state, own stores.

@@ -226,7 +226,7 @@ pub enum Said {
 }
 
 impl Upload {
-    pub async fn begin(lab: &Lab, endpoint: &Endpoint, delegation: &Signed) -> Self {
+    pub async fn begin(lab: &Collector, endpoint: &Endpoint, delegation: &Signed) -> Self {
         let channel = lab.connect(&endpoint.credentials).await;
         let (requests, stream) = mpsc::channel(4);
         let begin = v1::UploadBegin { delegation: Some(delegation.into()) };

@@ -7,7 +7,7 @@ use crate::container::*;
 use crate::lab::*;
 
 pub struct Scene {
-    pub lab: Lab,
+    pub lab: Collector,
     pub ada: Session,
     pub web: Endpoint,
     pub order: evidence::order::Order,
@@ -16,9 +16,9 @@ pub struct Scene {
 }
 
 pub async fn scene() -> Scene {
-    let lab = Lab::new();
+    let lab = start();
     let ada = lab.login("ada", ADA).await;
-    let web = ada.enrol(&lab, "web-03", 1).await;
+    let web = ada.enrol_fleet(&lab, "web-03").await;
     let incident = ada.open_incident().await;
     let (order, signed) = issue(&lab, &ada, &incident, &web, plan(false)).await;
     Scene { lab, ada, web, order, signed, incident }

@@ -12,7 +12,7 @@ use crate::container::*;
 use crate::lab::*;
 
 struct Scene {
-    lab: Lab,
+    lab: Collector,
     ada: Session,
     web: Endpoint,
     signed: evidence::signed::Signed,
@@ -20,7 +20,7 @@ struct Scene {
 }
 
 async fn scene() -> Scene {
-    let lab = Lab::new();
+    let lab = start();
     let ada = lab.login("ada", ADA).await;
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;

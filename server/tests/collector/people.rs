@@ -26,14 +26,14 @@ struct Call {
 }
 
 impl Call {
-    async fn attend(lab: &Lab, endpoint: &Endpoint, checkpoint_size: u64, starts: u64) -> Self {
+    async fn attend(lab: &Collector, endpoint: &Endpoint, checkpoint_size: u64, starts: u64) -> Self {
         let channel = lab.connect(&endpoint.credentials).await;
         let (requests, stream) = mpsc::channel(4);
         let hello = v1::Hello {
             boot_id: "boot".into(),
             state_generation: starts,
             checkpoint_size,
-            roster_version: 1,
+            roster_version: lab.roster.read::<Roster>().unwrap().version,
             wall: "1800000000.000000000".into(),
             ..Default::default()
         };
@@ -59,7 +59,7 @@ impl Call {
 }
 
 /// Judges a package exactly as a warden does.
-fn admitted(lab: &Lab, endpoint: &Endpoint, package: &v1::OrderPackage) -> Order {
+fn admitted(lab: &Collector, endpoint: &Endpoint, package: &v1::OrderPackage) -> Order {
     let bytes = |document: &v1::SignedDocument| Signed::try_from(document.clone()).unwrap().encode();
     let order = bytes(package.order.as_ref().unwrap());
     let approvals: Vec<Vec<u8>> = package.approvals.iter().map(bytes).collect();
@@ -96,7 +96,7 @@ fn admitted(lab: &Lab, endpoint: &Endpoint, package: &v1::OrderPackage) -> Order
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_needs_two_persons_goes_out_only_when_a_second_one_approved() {
-    let lab = Lab::new();
+    let lab = start();
     let (ada, bob) = (lab.login("ada", ADA).await, lab.login("bob", BOB).await);
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;
@@ -138,7 +138,7 @@ async fn an_order_that_needs_two_persons_goes_out_only_when_a_second_one_approve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_sent_again_until_answered_and_its_progress_is_watched_to_the_end() {
-    let mut lab = Lab::new();
+    let mut lab = start();
     let ada = lab.login("ada", ADA).await;
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;
@@ -194,7 +194,7 @@ fn admitted_without_memory(package: &v1::OrderPackage) -> Digest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_recorded_with_its_reason_and_a_cancellation_ends_the_upload() {
-    let lab = Lab::new();
+    let lab = start();
     let ada = lab.login("ada", ADA).await;
     let web = ada.enrol(&lab, "web-03", 1).await;
     let incident = ada.open_incident().await;
@@ -238,7 +238,7 @@ async fn a_refusal_is_recorded_with_its_reason_and_a_cancellation_ends_the_uploa
 
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_decide_who_may_call_and_what_counts_is_the_signature() {
-    let lab = Lab::new();
+    let lab = start();
     let (ada, dan) = (lab.login("ada", ADA).await, lab.login("dan", DAN).await);
     let mut of_dan = service::incident_client(dan.channel.clone());
     assert_eq!(
@@ -282,7 +282,7 @@ async fn roles_decide_who_may_call_and_what_counts_is_the_signature() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_enrols_once_a_new_generation_cuts_the_old_and_retirement_ends_it() {
-    let lab = Lab::new();
+    let lab = start();
     let ada = lab.login("ada", ADA).await;
     let web = ada.enrol(&lab, "web-03", 1).await;
     // The answer got lost: the same enrolment again.
@@ -321,7 +321,7 @@ async fn a_token_enrols_once_a_new_generation_cuts_the_old_and_retirement_ends_i
     assert!(channel.is_none(), "a retired endpoint is not let in");
 }
 
-async fn try_connect(lab: &Lab, endpoint: &Endpoint) -> Option<tonic::transport::Channel> {
+async fn try_connect(lab: &Collector, endpoint: &Endpoint) -> Option<tonic::transport::Channel> {
     let expected = certs::tls::Expected::deployment(DEPLOYMENT.parse().unwrap());
     let ca = endpoint.credentials.chain.last().unwrap();
     let config = certs::tls::client(ca, Some(&endpoint.credentials), expected).unwrap();
@@ -333,35 +333,26 @@ async fn try_connect(lab: &Lab, endpoint: &Endpoint) -> Option<tonic::transport:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_roster_comes_into_force_while_running_and_who_left_is_out() {
-    let lab = Lab::new();
+    let lab = start();
     let (ada, bob) = (lab.login("ada", ADA).await, lab.login("bob", BOB).await);
-    let publish = |roster: &Roster, signer: u8| {
-        let path = lab.path("next.signed");
-        fs_err::write(&path, sign(roster, &[&key(signer)]).encode()).unwrap();
-        std::process::Command::new(program())
-            .arg("publish-roster")
-            .arg(lab.path("server"))
-            .arg(path)
-            .output()
-            .unwrap()
-    };
-    let next = roster(2, Some(lab.roster.digest()), false);
-    assert_eq!(publish(&next, 66).status.code(), Some(2), "not the authority");
-    let skipping = roster(3, Some(lab.roster.digest()), false);
-    assert_eq!(publish(&skipping, AUTHORITY).status.code(), Some(2), "not the next version");
-    let output = publish(&next, AUTHORITY);
+    let without_bob = persons().into_iter().filter(|person| person.id.as_str() != "bob").collect();
+    let next = lab.next_roster(without_bob);
+    assert_eq!(lab.publish(&next, 66).status.code(), Some(2), "not the authority");
+    let skipping = Roster { version: next.version + 1, ..next.clone() };
+    assert_eq!(lab.publish(&skipping, AUTHORITY).status.code(), Some(2), "not the next version");
+    let output = lab.publish(&next, AUTHORITY);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let answer =
         service::endpoint_client(ada.channel.clone()).deployment(v1::DeploymentRequest {}).await.unwrap();
-    assert_eq!(answer.into_inner().rosters.len(), 2);
+    assert_eq!(answer.into_inner().rosters.len(), 3);
     let gone = service::endpoint_client(bob.channel.clone()).deployment(v1::DeploymentRequest {}).await;
     assert!(gone.is_err(), "bob left the roster");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_is_proven_to_whoever_asks_and_metrics_are_on_their_page() {
-    let lab = Lab::new();
+    let lab = start();
     let ada = lab.login("ada", ADA).await;
     ada.open_incident().await;
     let mut client = service::ledger_client(ada.channel.clone());

@@ -80,7 +80,7 @@ async fn stored_scene() -> Scene {
 }
 
 /// The key of an object below a store's directory.
-fn key(lab: &Lab, store: &str, path: &Path) -> String {
+fn key(lab: &Collector, store: &str, path: &Path) -> String {
     path.strip_prefix(lab.path(store)).unwrap().to_str().unwrap().to_owned()
 }
 
@@ -172,7 +172,7 @@ async fn what_no_store_has_whole_any_more_is_said_and_stays_queued() {
     assert!(rows[0].repair_error.contains("no store has it whole"));
 }
 
-fn operator(lab: &Lab, arguments: &[&str]) -> (Option<i32>, String) {
+fn operator(lab: &Collector, arguments: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(program())
         .arg("store")
         .arg(arguments[0])
@@ -202,7 +202,7 @@ async fn a_store_is_added_filled_and_another_drained_and_retired() {
 
     assert_eq!(lab.terminate(), Some(0));
     lab.start();
-    let names = |lab: &Lab, store: &str| -> Vec<PathBuf> {
+    let names = |lab: &Collector, store: &str| -> Vec<PathBuf> {
         let rooms = ["segments/", "seals/", "documents/", "details/", "targets/"];
         let all = rooms.iter().flat_map(|room| lab.stored(store, room));
         all.map(|path| key(lab, store, &path).into()).collect()

@@ -9,11 +9,9 @@ use certs::listener::{Listener, Settings};
 use certs::request::TlsKey;
 use certs::revocation::Registry;
 use certs::tls::{self, Expected};
-use evidence::digest::Digest;
-use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, TokenString};
+use evidence::enrolment::TokenString;
 use evidence::keys::SigningKey;
 use evidence::signed::Signed;
-use evidence::text::FixedBytes;
 use lab::{Options, attempt, run, wait_for};
 use proto::v1;
 use tokio::sync::watch;
@@ -30,24 +28,7 @@ fn request(
     tls_key: &TlsKey,
     signers: &[&SigningKey],
 ) -> v1::EnrolRequest {
-    let csr = tls_key.request().unwrap();
-    let mut nonce = [0; 16];
-    Random::new(u64::from(std::process::id()) + u64::try_from(csr.len()).unwrap()).fill(&mut nonce);
-    let pinned = token.token();
-    let request = EnrolmentRequest {
-        type_: EnrolmentType,
-        deployment: pinned.deployment.clone(),
-        endpoint: pinned.endpoint.clone(),
-        generation: pinned.generation,
-        token: token.signed().digest(),
-        evidence_key: evidence.public(),
-        tls_key: tls_key.public(),
-        csr_sha256: Digest::of(&csr),
-        nonce: FixedBytes(nonce),
-        at: now(),
-        agent: AgentBuild { version: "0".to_owned(), build_sha256: Digest::ZERO },
-    };
-    let signed = Signed::sign(&request, signers).unwrap();
+    let (signed, csr) = testkit::collector::enrolment(token, evidence, tls_key, signers);
     v1::EnrolRequest { enrolment: wire(&signed), csr: csr.into() }
 }
 

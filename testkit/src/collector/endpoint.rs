@@ -1,0 +1,105 @@
+//! An endpoint that the collector has enrolled, played by the test.
+
+use certs::identity::Credentials;
+use certs::request::TlsKey;
+use evidence::digest::Digest;
+use evidence::enrolment::{
+    Accepted, AgentBuild, EnrolmentRequest, EnrolmentType, Offer, TokenString, accept,
+};
+use evidence::id::Generation;
+use evidence::keys::{PublicKey, SigningKey};
+use evidence::order::Target;
+use evidence::roster::AuthoritySet;
+use evidence::signed::Signed;
+use proto::{service, v1};
+
+use super::{Collector, der, nonce};
+use crate::clock::now;
+
+/// An enrolled endpoint.
+pub struct Endpoint {
+    /// Its id.
+    pub name: String,
+    /// Which enrolment under this id.
+    pub generation: Generation,
+    /// Its evidence key.
+    pub evidence: SigningKey,
+    /// Its TLS key and certificates.
+    pub credentials: Credentials,
+    /// What it pinned when it enrolled.
+    pub accepted: Accepted,
+    /// The request that enrolled it, and its PKCS#10 request.
+    pub request: (Signed, Vec<u8>),
+}
+
+impl Endpoint {
+    /// Enrols under a token, and judges the collector's answer as an agent does.
+    pub async fn enrol(lab: &Collector, token: &TokenString) -> Result<Self, tonic::Status> {
+        let evidence = SigningKey::generate(getrandom::fill).unwrap();
+        let tls_key = TlsKey::generate().unwrap();
+        let signers = [token.key(), &evidence, tls_key.signing_key()];
+        let (signed, csr) = enrolment(token, &evidence, &tls_key, &signers);
+        let mut client = service::enrol_client(lab.stranger().await);
+        let call = v1::EnrolRequest { enrolment: Some((&signed).into()), csr: csr.clone().into() };
+        let answer = client.enrol(call).await?.into_inner();
+        let chain = der(answer.certificates);
+        let set = AuthoritySet::new(
+            answer.authority_threshold,
+            answer.authority_keys.iter().map(|key| key.parse::<PublicKey>().unwrap()).collect(),
+        )
+        .unwrap();
+        let newest = Signed::try_from(answer.rosters.last().unwrap().clone()).unwrap().encode();
+        let enrolled = answer.enrolled.unwrap();
+        let offer = Offer {
+            log_keys: &[],
+            ca: chain.last().unwrap(),
+            roster: &newest,
+            authority: &set,
+            entry: &enrolled.entry,
+            proof: &enrolled.proof,
+        };
+        let accepted = accept(token, &signed, &offer, now()).unwrap();
+        Ok(Self {
+            name: token.token().endpoint.to_string(),
+            generation: token.token().generation,
+            evidence,
+            credentials: Credentials { key: tls_key, chain },
+            accepted,
+            request: (signed, csr),
+        })
+    }
+
+    /// The endpoint as an order names it.
+    pub fn target(&self) -> Target {
+        Target {
+            endpoint: self.name.parse().unwrap(),
+            generation: self.generation,
+            evidence_key: self.evidence.public().fingerprint(),
+        }
+    }
+}
+
+/// The request to enrol under `token` with these keys, and its PKCS#10 request. An honest endpoint signs with the token's key, the evidence
+/// key and the TLS key.
+pub fn enrolment(
+    token: &TokenString,
+    evidence: &SigningKey,
+    tls_key: &TlsKey,
+    signers: &[&SigningKey],
+) -> (Signed, Vec<u8>) {
+    let (csr, pinned) = (tls_key.request().unwrap(), token.token());
+    let request = EnrolmentRequest {
+        type_: EnrolmentType,
+        deployment: pinned.deployment.clone(),
+        endpoint: pinned.endpoint.clone(),
+        generation: pinned.generation,
+        token: token.signed().digest(),
+        evidence_key: evidence.public(),
+        tls_key: tls_key.public(),
+        csr_sha256: Digest::of(&csr),
+        nonce: nonce(),
+        at: now(),
+        agent: AgentBuild { version: "0".into(), build_sha256: Digest::ZERO },
+    };
+    (Signed::sign(&request, signers).unwrap(), csr)
+}
