@@ -1,7 +1,9 @@
 //! Ends of the ranges, through real processes: the shortest collection, the longest order, the last attempt, the earliest
 //! export. Each was wrong once.
 
-use lab::wait_for;
+use std::process::Command;
+
+use lab::{attempt, is_root, wait_for};
 
 use crate::faults::fixture;
 use crate::field::{Field, Random};
@@ -162,5 +164,49 @@ fn a_damaged_copy_is_passed_over_and_mended_and_a_missing_one_is_told() {
     assert!(said.contains(&name), "{said}");
     println!(
         "tried: 600 flipped bytes in one copy, then the object gone from both stores; got: whole bytes read, copy mended, fsck names both"
+    );
+}
+
+/// A disk that fills while a bundle comes in: what lies there does not pass for a bundle, and the next export is whole.
+#[test]
+fn a_bundle_without_room_is_no_bundle() {
+    if !is_root("a_bundle_without_room_is_no_bundle") {
+        return;
+    }
+    let field = Field::new().unwrap();
+    let dir = field.lab.path("fixture");
+    fixture::noise(&dir, 4, &mut Random::new(15));
+    let profile = field.lab.files_profile("four", &[&format!("{}/**", dir.display())]).unwrap();
+    let incident = field.incident().unwrap();
+    let order = field.order(&incident, &profile, &["--attempts", "1"]).unwrap();
+    assert_eq!(field.wait_ended(&order).unwrap().state, "stored");
+    let small = field.lab.path("small");
+    fs_err::create_dir(&small).unwrap();
+    let export = field.lab.exhibit();
+    // Two looks at what is left: names, and what our verifier says of it.
+    let script = "mount -t tmpfs -o size=2m small \"$1\" || exit 99; place=$1; verifier=$2; trust=$3; shift 3; \
+        \"$@\"; code=$?; find \"$place\" -name SHA256SUMS; \
+        \"$verifier\" \"$place/bundle\" --trust \"$trust\" >/dev/null 2>&1 && echo good; exit $code";
+    let output = attempt(
+        Command::new("unshare")
+            .args(["-m", "sh", "-c", script, "sh"])
+            .arg(&small)
+            .arg(lab::bin_dir().join("exhibit-verify"))
+            .arg(field.lab.trust().unwrap())
+            .arg(export.get_program())
+            .args(export.get_args())
+            .args(["bundle", "export", &incident, "--purpose", "test", "--out"])
+            .arg(small.join("bundle")),
+    )
+    .unwrap();
+    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{out}\n{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(!out.contains("good") && !out.contains("bundle/SHA256SUMS"), "{out}");
+    let bundle = field.lab.export(&incident).unwrap();
+    let report = field.lab.verify(&bundle).unwrap();
+    assert_eq!(report.exit_code(), 0, "{}", report.text());
+    println!(
+        "tried: a bundle of 4 MiB on a file system of 2 MiB; got: exit 2, no bundle; then a whole one elsewhere"
     );
 }

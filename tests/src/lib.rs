@@ -34,6 +34,8 @@ pub struct Options {
     pub authority: Vec<String>,
     /// More arguments for `exhibit-server init`.
     pub server: Vec<String>,
+    /// Let both listeners speak IPv6; otherwise only the one for enrolment does.
+    pub ipv6: bool,
     /// Start two time-stamping authorities and use both.
     pub tsa: bool,
     /// Folders of the two stores, when they shall not lie in the lab.
@@ -121,8 +123,8 @@ impl Lab {
             .arg(admin.join("roster-1.signed"));
         init.arg("--store").arg(store_a).arg("--store").arg(store_b);
         // Fixed ports: endpoints keep the addresses over a restart of the collector.
-        // One in each family.
-        let (main, enrol) = (free_address()?, free_address_6()?);
+        let main = if options.ipv6 { free_address_6()? } else { free_address()? };
+        let enrol = free_address_6()?;
         init.args(["--listen", &main, "--enrol-listen", &enrol, "--metrics-listen", "127.0.0.1:0"]);
         if options.tsa {
             for tsa in TSAS {

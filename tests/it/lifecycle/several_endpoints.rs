@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use lab::{Lab, run};
+use lab::{Lab, Options, run};
 
 use super::{roster, small, verified, verified_by_strangers};
 
@@ -33,7 +33,7 @@ fn endpoint_lines(lab: &Lab, bundle: &str) -> Vec<String> {
 
 #[test]
 fn bundles_of_endpoints_met_out_of_order_verify_whole_and_in_part() {
-    let mut lab = Lab::new().unwrap();
+    let mut lab = Lab::with(&Options { ipv6: true, ..Options::default() }).unwrap();
     let profile = small(&lab, &[]);
     let (first, second) = (lab.incident().unwrap(), lab.incident().unwrap());
     collect_from(&mut lab, "web-03", 1, &first, &profile);
