@@ -85,6 +85,25 @@ fn a_program_without_file_is_hashed() {
 }
 
 #[test]
+fn a_program_whose_path_the_kernel_does_not_print_is_not_hashed() {
+    if !is_root("a_program_whose_path_the_kernel_does_not_print_is_not_hashed") {
+        return;
+    }
+    // Nobody can say whether the owner denies a path of more than a page.
+    let script = "import os,sys\nos.chdir(sys.argv[1])\nfor _ in range(25):\n os.mkdir('d'*200)\n os.chdir('d'*200)\n\
+        with open('tool','wb') as tool: tool.write(open('/bin/sleep','rb').read())\nos.chmod('tool',0o755)\n\
+        os.execve('tool',['tool','60'],{})\n";
+    let dir = TempDir::new().unwrap();
+    let deep = Sleeper(Command::new("python3").args(["-c", script]).arg(dir.path()).spawn().unwrap());
+    let exe = format!("/proc/{}/exe", deep.0.id());
+    wait::until("the program behind a long path", || fs::read_link(&exe).is_err());
+    let run = collect(vec![PROCESSES]);
+    let row = row(&run, deep.0.id());
+    assert_eq!(row["exe_sha256"], Value::Null);
+    assert_eq!(row["exe_note"], "readlinkat failed: 36");
+}
+
+#[test]
 fn listeners_are_seen_here_and_in_other_namespaces() {
     if !is_root("listeners_are_seen_here_and_in_other_namespaces") {
         return;
