@@ -1,16 +1,13 @@
 //! Every parser over seeded mutations of good input: no panic, and what is accepted prints as the same bytes.
 
-use std::time::{Duration, Instant};
-
 use ledger::tile::{Tile, decode_bundle, encode_bundle};
 use ledger::{
     Checkpoint, Hash, KeyType, Leaves, Note, NoteSignature, NoteSigner, Policy, ProofFile, TilePath,
     VerifierKey, inclusion_proof, root_of,
 };
 
-/// Mutations per parser, and the time after which a slow machine stops early.
-const ROUNDS: u32 = 20_000;
-const TIME_MAX: Duration = Duration::from_millis(250);
+/// Mutations per parser.
+const ROUNDS: u32 = 10_000;
 
 /// xorshift64: the same mutations on every machine.
 struct Random(u64);
@@ -64,16 +61,12 @@ impl Random {
 /// Runs `parse` over mutations of `good`; it returns the printed form of what it accepted.
 fn damage(good: &[u8], parse: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     assert_eq!(parse(good).as_deref(), Some(good), "the undamaged input is accepted as it is");
-    let started = Instant::now();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..ROUNDS {
         let mut bytes = good.to_vec();
         random.mutate(&mut bytes);
         if let Some(printed) = parse(&bytes) {
             assert_eq!(printed, bytes, "two spellings of one value");
-        }
-        if started.elapsed() > TIME_MAX {
-            break;
         }
     }
 }
@@ -106,10 +99,12 @@ fn damaged_hashes_do_not_panic() {
 #[test]
 fn damaged_notes_do_not_panic() {
     let keys = [signer().verifier_key(KeyType::Ed25519), signer().verifier_key(KeyType::CosignatureV1)];
-    damage(note().to_string().as_bytes(), |bytes| {
+    let good = note();
+    damage(good.to_string().as_bytes(), |bytes| {
         let note = Note::parse(bytes).ok()?;
-        if let Ok(verified) = note.verify(&keys) {
-            assert!(!verified.is_empty());
+        // Lines may get lost; what a key signed is the text that it signed.
+        if note.verify(&keys).is_ok() {
+            assert_eq!(note.text(), good.text());
         }
         Some(note.to_string().into_bytes())
     });
