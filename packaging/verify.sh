@@ -869,7 +869,7 @@ cat <<END
 
 Stock tools do not check, exhibit-verify does: that every tar header is the one its item record makes, every item has its recorded digest and
 Merkle root, and nothing hides between or behind the frames; that the sensitivity of orders is that of their plans, and endpoints stand on their
-target lists; renewals of endpoints; log.genesis; user presence of security keys. log.vkey and ca.pem below deployment/ were not looked at: use
+target lists; renewals of endpoints; logins; log.genesis; user presence of security keys. log.vkey and ca.pem below deployment/ were not looked at: use
 your own. docs/spec/bundle.md says more (Stock tools).
 END
 if [ "$partial" = true ]; then echo "PARTIAL PRODUCTION: items are left out on purpose; of these and of the containers nothing was checked."; fi
