@@ -2,18 +2,29 @@
 
 use ledger::{Checkpoint, Hash, Leaves, Note, NoteSigner, ProofFile};
 
+/// When the cosigners saw a checkpoint, in seconds since 1970.
+const COSIGNED: u64 = 1_795_270_000;
+
 /// Leaves, and what the log's key says of them.
 pub struct Log {
     /// Hashes of the entries. A test may rewrite them.
     pub leaves: Vec<Hash>,
     /// The log's key.
     pub signer: NoteSigner,
+    /// Keys that cosign every checkpoint.
+    pub cosigners: Vec<NoteSigner>,
 }
 
 impl Log {
     /// An empty log of that origin, whose key's seed is the number, 32 times.
     pub fn new(origin: &str, key: u8) -> Self {
-        Self { leaves: Vec::new(), signer: NoteSigner::new(origin, &[key; 32]).unwrap() }
+        Self::of(NoteSigner::new(origin, &[key; 32]).unwrap(), &[])
+    }
+
+    /// A log of these entries under the key of that signer.
+    pub fn of(signer: NoteSigner, entries: &[&[u8]]) -> Self {
+        let leaves = entries.iter().map(|entry| ledger::leaf_hash(entry)).collect();
+        Self { leaves, signer, cosigners: Vec::new() }
     }
 
     /// Adds an entry; its index.
@@ -27,21 +38,44 @@ impl Log {
         self.leaves.len() as u64
     }
 
+    fn first(&self, size: u64) -> &[Hash] {
+        self.leaves.get(..usize::try_from(size).unwrap()).unwrap()
+    }
+
+    /// The checkpoint of the first entries.
+    pub fn checkpoint_at(&self, size: u64) -> Checkpoint {
+        Checkpoint::new(self.signer.name(), size, ledger::root_of(self.first(size))).unwrap()
+    }
+
     /// The checkpoint of all entries.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.signer.name(), self.size(), ledger::root_of(&self.leaves)).unwrap()
+        self.checkpoint_at(self.size())
     }
 
-    /// The checkpoint, signed by the log.
+    /// The checkpoint of the first entries, signed and cosigned.
+    pub fn note_at(&self, size: u64) -> Note {
+        let text = self.checkpoint_at(size).to_text();
+        let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
+        for cosigner in &self.cosigners {
+            note.add(cosigner.cosign(&text, COSIGNED).unwrap()).unwrap();
+        }
+        note
+    }
+
+    /// The checkpoint of all entries, signed and cosigned.
     pub fn note(&self) -> Note {
-        let text = self.checkpoint().to_text();
-        Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap()
+        self.note_at(self.size())
     }
 
-    /// That an entry is in the log, as a file.
+    /// The proof that an entry is among the first, as a file.
+    pub fn proof_at(&self, index: u64, size: u64) -> Vec<u8> {
+        let hashes = ledger::inclusion_proof(&Leaves(self.first(size)), index, size).unwrap();
+        ProofFile::new(index, hashes, self.note_at(size), None).unwrap().encode().into_bytes()
+    }
+
+    /// The proof that an entry is in the log, as a file.
     pub fn proof(&self, index: u64) -> Vec<u8> {
-        let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), index, self.size()).unwrap();
-        ProofFile::new(index, hashes, self.note(), None).unwrap().encode().into_bytes()
+        self.proof_at(index, self.size())
     }
 
     /// That the log of `from` entries is the beginning of this one.

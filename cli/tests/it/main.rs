@@ -7,6 +7,5 @@
 )]
 
 mod bundle;
-mod parts;
 mod plain_tools;
 mod program;

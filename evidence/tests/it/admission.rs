@@ -10,7 +10,7 @@ use evidence::roster::{Role, RosterFloor};
 use evidence::signed::Signed;
 use ledger::{Checkpoint, NoteSigner};
 
-use crate::world::*;
+use testkit::packages::*;
 
 #[test]
 fn a_good_package_is_admitted_and_teaches_roster_checkpoint_and_clock() {

@@ -5,7 +5,7 @@ use evidence::digest::Digest;
 use evidence::entry::{Entry, EntryType};
 use evidence::roster::{Roster, RosterFloor};
 
-use crate::world::*;
+use testkit::packages::*;
 
 /// A third roster that follows the second.
 fn third_roster() -> Roster {

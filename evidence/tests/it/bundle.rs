@@ -7,7 +7,7 @@ use evidence::digest::Digest;
 use evidence::disposal::{Destruction, DestructionType};
 use evidence::order::{TargetProof, TargetSet};
 
-use crate::world::*;
+use testkit::packages::*;
 
 fn enrolled(endpoint: &str, generation: &str, number: u8) -> EnrolledKey {
     EnrolledKey {

@@ -9,7 +9,6 @@
 )]
 
 mod damaged;
-mod lab;
 mod oracles;
 mod round_trip;
 mod speed;

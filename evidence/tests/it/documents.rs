@@ -22,7 +22,8 @@ use evidence::text::FixedBytes;
 
 use crate::enrolment::{enrolled_entry, login, renewal, request, token_string};
 use crate::log_key::Line;
-use crate::world::*;
+use testkit::packages::*;
+use testkit::vectors::{blessing, load, save};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/documents")
@@ -186,12 +187,8 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn the_worked_examples_are_unchanged() {
-    let bless = std::env::var_os("EXHIBIT_BLESS").is_some();
-    if bless {
-        std::fs::DirBuilder::new().recursive(true).create(folder()).unwrap();
-    }
     for (name, bytes) in all() {
-        if bless {
+        if blessing() {
             save(folder().join(name), &bytes);
         }
         assert_eq!(

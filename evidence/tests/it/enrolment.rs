@@ -9,7 +9,7 @@ use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use ledger::KeyType;
 
-use crate::world::*;
+use testkit::packages::*;
 
 pub const CA: &[u8] = b"the CA certificate, DER";
 
@@ -216,8 +216,7 @@ pub fn enrolled_entry(request: &Signed) -> Entry {
 impl Answer {
     fn good(request: &Signed) -> Self {
         let entry = enrolled_entry(request).encode().unwrap();
-        let tree =
-            Log { leaves: vec![ledger::leaf_hash(b"genesis"), ledger::leaf_hash(&entry)], signer: log() };
+        let tree = Log::of(log(), &[b"genesis", &entry]);
         let roster = sign(&second_roster(), &[1, 2]).encode();
         Self { ca: CA.to_vec(), roster, authority: authority(), proof: tree.proof(1), entry }
     }
@@ -260,15 +259,15 @@ fn an_endpoint_accepts_nothing_that_its_token_does_not_name() {
         ("entry of another request", &|answer| {
             let other = EnrolmentRequest { nonce: FixedBytes([0; 16]), ..super::enrolment::request() };
             let other = enrolled_entry(&sign(&other, &[TOKEN, EVIDENCE, TLS])).encode().unwrap();
-            let tree = Log { leaves: vec![ledger::leaf_hash(&other)], signer: log() };
+            let tree = Log::of(log(), &[&other]);
             (answer.proof, answer.entry) = (tree.proof(0), other);
         }),
         ("log of a stranger", &|answer| {
             let log = ledger::NoteSigner::new("exhibit/acme", &[41; 32]).unwrap();
-            answer.proof = Log { leaves: vec![ledger::leaf_hash(&answer.entry)], signer: log }.proof(0);
+            answer.proof = Log::of(log, &[&answer.entry]).proof(0);
         }),
         ("entry that is not in the log", &|answer| {
-            answer.proof = Log { leaves: vec![ledger::leaf_hash(b"other")], signer: log() }.proof(0);
+            answer.proof = Log::of(log(), &[b"other"]).proof(0);
         }),
     ];
     for (name, change) in changes {

@@ -8,7 +8,7 @@ use evidence::signed::Signed;
 use ledger::policy::PolicyError;
 use ledger::{Checkpoint, KeyType, Leaves, Note, NoteSigner, ProofFile, VerifierKey, leaf_hash};
 
-use crate::world::*;
+use testkit::packages::*;
 
 fn acme() -> DeploymentId {
     "acme".parse().unwrap()

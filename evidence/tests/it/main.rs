@@ -17,4 +17,3 @@ mod log_key;
 mod random;
 mod roster;
 mod ssh;
-mod world;

@@ -4,7 +4,7 @@ use evidence::keys::PublicKey;
 use evidence::roster::*;
 use evidence::signed::Signed;
 
-use crate::world::*;
+use testkit::packages::*;
 
 fn verify(signed: &Signed, floor: Option<&RosterFloor>) -> Result<AdmittedRoster, RosterError> {
     Roster::verify(signed, &"acme".parse().unwrap(), &authority(), floor)

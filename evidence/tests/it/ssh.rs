@@ -8,7 +8,8 @@ use evidence::bundle::allowed_signers;
 use evidence::keys::PublicKey;
 use evidence::keys::sshsig::{self, SshSigError};
 
-use crate::world::*;
+use testkit::packages::*;
+use testkit::vectors::{load, save};
 
 const ORDER: &str = "exhibit-order-v1";
 

@@ -7,11 +7,12 @@ use evidence::signed::Signed;
 use exhibit_verify::{Report, Verdict};
 use ledger::KeyType;
 
-use crate::bundle_builder::*;
 use crate::forged::with;
+use crate::verdicts::*;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;
+use testkit::bundles::*;
 
 mod approvals;
 mod kept;

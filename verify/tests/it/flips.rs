@@ -5,7 +5,8 @@ use std::process::Command;
 
 use exhibit_verify::{Effort, Verdict, verify_memory};
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 /// Calls `judge` with each place and bit on all processors; collects what it returns.
 pub fn everywhere(

@@ -1,12 +1,16 @@
 //! The skilled hand: one rule is broken, and everything behind it hashed, signed and logged again by the real keys. Each forgery must be
 //! caught by the check that is there for it, under sums signed by a stranger and under sums signed by a real responder.
 
+use std::path::Path;
+
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::{Entry, EntryType};
 use exhibit_verify::{Report, Verdict};
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
+use testkit::vectors::compare;
 
 /// What stock tools cannot see (docs/spec/bundle.md, *Stock tools*): verify.sh refuses every other forgery of these lists, and none of
 /// these.
@@ -29,16 +33,19 @@ const UNSEEN: [&str; 13] = [
     "another log key for stock tools",
 ];
 
-/// Each `(why, check, recipe)`: the bundle fails `check` whoever signs its sums; and under verify.sh, but for [`UNSEEN`].
+/// Rows of `(name, check, what is changed)`: the bundle fails `check` whoever signs its sums; and under verify.sh, but for [`UNSEEN`]. All the checks
+/// that fail in each verifier stand in `tests/reports/forgeries`, a file for each list; `EXHIBIT_BLESS=1` writes it anew.
 pub fn refused(forgeries: Vec<(&str, &str, Recipe<'_>)>) {
-    let mut missed = Vec::new();
+    let (mut missed, mut table) = (Vec::new(), Vec::new());
     for (why, check, mut recipe) in forgeries {
         let bundle = recipe.build();
-        let report = verify(&bundle.files);
+        let judged = judged(&bundle.files, &trust_files());
+        let plainly = judged.plainly_failed().join(", ");
+        let Judged { report, code, said } = judged;
+        table.push(format!("{why}\n    exhibit-verify: {}\n    verify.sh: {plainly}\n", failed(&report)));
         if report.exit_code() != 1 || !fails(&report, check) || fails(&report, "sums") {
             missed.push(format!("{why}, not caught by {check}: {}", failures(&report)));
         }
-        let (code, said) = script(&bundle.files, &trust_files());
         let is_seen = code == 1;
         if is_seen == UNSEEN.contains(&why) {
             missed.push(format!("{why}, under verify.sh: {code}\n{said}"));
@@ -54,6 +61,9 @@ pub fn refused(forgeries: Vec<(&str, &str, Recipe<'_>)>) {
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+    let test = std::thread::current().name().unwrap().replace("::", "/");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reports/forgeries");
+    compare(&folder.join(format!("{test}.txt")), &table.concat());
 }
 
 fn failures(report: &Report) -> String {
@@ -67,7 +77,7 @@ fn good<'a>() -> Recipe<'a> {
 
 macro_rules! with {
     ($($step:ident: $hook:expr),* $(,)?) => {
-        Recipe { $($step: Box::new($hook),)* ..crate::bundle_builder::Recipe::default() }
+        Recipe { $($step: Box::new($hook),)* ..testkit::bundles::Recipe::default() }
     };
 }
 
@@ -76,6 +86,7 @@ pub(crate) use with;
 mod custody;
 mod evidence_files;
 mod exports;
+mod logins;
 mod parties;
 
 fn entry_of(files: &Files, name: &str) -> Entry {

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use exhibit_verify::{Report, Verdict};
 use ledger::KeyType;
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 /// The table of docs/spec/bundle.md, read from it.
 fn table() -> Vec<String> {
@@ -55,7 +56,7 @@ fn the_good_bundle_verifies_and_every_check_of_the_table_says_so() {
 fn the_vector_is_this_bundle_and_verifies() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/bundle");
     let bundle = Recipe::one_endpoint().build();
-    if std::env::var_os("EXHIBIT_BLESS").is_some() {
+    if testkit::vectors::blessing() {
         if folder.exists() {
             fs_err::remove_dir_all(&folder).unwrap();
         }
@@ -72,13 +73,11 @@ fn the_vector_is_this_bundle_and_verifies() {
 
 /// The program on a bundle in a folder.
 fn program(files: &Files, trust: &Files, more: &[&str]) -> Output {
-    let folder = tempfile::tempdir().unwrap();
-    save(files, &folder.path().join("bundle"));
-    save(trust, &folder.path().join("trust"));
+    let laid = Laid::out(files, trust);
     Command::new(env!("CARGO_BIN_EXE_exhibit-verify"))
-        .arg(folder.path().join("bundle"))
+        .arg(laid.bundle())
         .arg("--trust")
-        .arg(folder.path().join("trust"))
+        .arg(laid.trust())
         .args(more)
         .output()
         .unwrap()

@@ -3,21 +3,20 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     reason = "a test that cannot go on fails; helpers of tests are not seen as tests"
 )]
 
-mod bundle_builder;
 mod disposal;
 mod flips;
-mod forge;
 mod forged;
 mod good;
 mod limits;
 mod production;
 mod quorum;
 mod replicated;
+mod reports;
 mod several_endpoints;
 mod stamps;
 mod stock_tools;
 mod unapproved;
+mod verdicts;

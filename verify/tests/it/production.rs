@@ -11,9 +11,10 @@ use evidence::digest::Digest;
 use evidence::item::{GapWhy, ItemRecord, Salt, Stage};
 use exhibit_verify::Verdict;
 
-use crate::bundle_builder::*;
 use crate::flips::{flipped, resigned};
 use crate::forged::{refused, with};
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 /// A file with its hard link, a torn one with a gap, a sparse one with holes, a denied one, a folder.
 const CHOSEN: [u64; 6] = [1, 2, 3, 5, 6, 7];
@@ -24,7 +25,7 @@ fn part<'a>(chosen: &'a [u64]) -> Recipe<'a> {
 
 /// A part of a bundle in which web-03 is the only endpoint.
 fn alone<'a>(chosen: &'a [u64]) -> Recipe<'a> {
-    Recipe { machines: vec![], ..part(chosen) }
+    part(chosen).of_one_endpoint()
 }
 
 /// A part of [`CHOSEN`] that somebody with every key changes before it is signed and logged.
@@ -133,7 +134,7 @@ fn nothing_of_the_neighbours_is_in_it() {
         }
     }
     assert_eq!(neighbours, 5);
-    assert_eq!(holds(b"suspicious logins on the mail"), None, "no detail text");
+    assert_eq!(holds("verdächtige".as_bytes()), None, "no detail text");
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -393,7 +394,7 @@ fn labels_and_coverage() {
         (
             "a text",
             "coverage",
-            then(|files| drop(files.insert(format!("details/{}.json", title().1), title().0))),
+            then(|files| drop(files.insert(format!("details/{}.json", title(TITLE).1), title(TITLE).0))),
         ),
     ]);
 }
@@ -439,7 +440,7 @@ fn stock_tools_take_the_part_and_refuse_a_forged_one() {
 fn the_vector_is_this_production_and_verifies() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/production");
     let bundle = alone(&CHOSEN_SMALL).build();
-    if std::env::var_os("EXHIBIT_BLESS").is_some() {
+    if testkit::vectors::blessing() {
         if folder.exists() {
             fs_err::remove_dir_all(&folder).unwrap();
         }

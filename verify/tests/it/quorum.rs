@@ -9,7 +9,8 @@ use evidence::json;
 use exhibit_verify::{Report, Verdict};
 use ledger::{KeyType, Note, NoteSignature, ProofFile};
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 const M1: (u8, &str) = (60, "m1.example/mirror");
 const M2: (u8, &str) = (61, "m2.example/witness");
@@ -260,8 +261,8 @@ fn every_byte_of_the_cosigned_head_is_held() {
 #[test]
 fn the_vector_of_a_cosigned_head_says_what_the_text_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/cosigned");
-    if std::env::var_os("EXHIBIT_BLESS").is_some() {
-        let alone = Recipe { machines: vec![], ..cosigned(&[M1, M2]) };
+    if testkit::vectors::blessing() {
+        let alone = Recipe { cosigners: vec![M1, M2], ..Recipe::one_endpoint() };
         let head = alone.build().files["ledger/checkpoint"].clone();
         let files =
             Files::from([("checkpoint".to_owned(), head), ("policy".to_owned(), pins()["policy"].clone())]);

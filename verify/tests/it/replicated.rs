@@ -4,7 +4,8 @@ use evidence::digest::Digest;
 use exhibit_verify::{Report, Verdict};
 use ledger::KeyType;
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 const HEAD: (u8, &str) = (73, "backup-1/mirror");
 

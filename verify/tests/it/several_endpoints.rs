@@ -10,8 +10,9 @@ use evidence::manifest::Manifest;
 use evidence::roster::Roster;
 use exhibit_verify::Verdict;
 
-use crate::bundle_builder::*;
 use crate::forged::{refused, with};
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 /// A bundle in which every endpoint collected.
 fn collecting<'a>() -> Recipe<'a> {
@@ -294,4 +295,62 @@ fn a_renewal_holds_by_the_endpoints_own_evidence_key_alone() {
         let report = verify(&recipe.build().files);
         assert!(report.exit_code() == 1 && fails(&report, "endpoint"), "{why}: {}", report.text());
     }
+}
+
+/// The retirement of one generation of web-03.
+fn retired(generation: &str, time: &str) -> Draft {
+    let refs = [("endpoint", "web-03".to_owned()), ("generation", generation.to_owned())];
+    Draft::new(EntryType::EndpointRetired, Chain::Deployment, time, refs, |draft| {
+        draft.signed("person:cat", CAT)
+    })
+}
+
+/// web-03 collects in its first generation after its second was enrolled. An enrolment retires nothing: only `endpoint.retired` does.
+#[test]
+fn a_delegation_of_an_older_generation_holds_until_that_generation_is_retired() {
+    let second = Machine { collects: true, ..Machine::enrolled("web-03", 2, 140) };
+    let recipe = |retirement: Option<(bool, Draft)>| {
+        let retirement = std::sync::Mutex::new(retirement);
+        Recipe {
+            machines: [&MACHINES[..], &[second]].concat(),
+            drafts: Box::new(move |drafts: &mut Vec<Draft>| match retirement.lock().unwrap().take() {
+                Some((true, retired)) => {
+                    let opened = drafts.iter().position(|draft| draft.type_ == EntryType::IncidentOpened);
+                    drafts.insert(opened.unwrap(), retired);
+                }
+                Some((false, retired)) => drafts.push(retired),
+                None => {}
+            }),
+            ..Recipe::default()
+        }
+    };
+    let of_web = |files: &Files| {
+        let mut of = collections_by_endpoint(files);
+        [1, 2].map(|generation| of.remove(&("web-03".to_owned(), generation)).unwrap().len())
+    };
+    for (why, retirement, holds) in [
+        ("nothing is retired", None, true),
+        ("the older one is retired afterwards", Some((false, retired("1", "11:50:00"))), true),
+        ("the older one was retired before", Some((true, retired("1", "09:05:00"))), false),
+        ("the newer one was retired before", Some((true, retired("2", "09:05:00"))), false),
+        ("the newer one is retired afterwards", Some((false, retired("2", "11:50:00"))), true),
+    ] {
+        let bundle = recipe(retirement).build();
+        assert_eq!(of_web(&bundle.files), [2, 1], "{why}");
+        let (report, said) = both(&bundle.files, &trust_files());
+        assert_eq!(report.exit_code() == 0, holds, "{why}: {}\n{said}", report.text());
+        assert_eq!(fails(&report, "delegation"), !holds, "{why}: {}", report.text());
+    }
+    // The newer key signs for the older generation.
+    refused(vec![(
+        "the first generation's delegation by the second's key",
+        "delegation",
+        Recipe {
+            machines: [&MACHINES[..], &[second]].concat(),
+            collected: Box::new(move |collected: &mut Collected| {
+                collected.delegation.keys = vec![second.key]
+            }),
+            ..Recipe::default()
+        },
+    )]);
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use exhibit_verify::{Effort, Report, Verdict, verify_memory};
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 const P256: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
 

@@ -6,23 +6,22 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 struct Unpacked {
-    folder: tempfile::TempDir,
+    laid: Laid,
     files: Files,
 }
 
 fn unpack() -> Unpacked {
-    let (folder, bundle) = (tempfile::tempdir().unwrap(), Recipe::default().build());
-    save(&bundle.files, &folder.path().join("bundle"));
-    save(&trust_files(), &folder.path().join("trust"));
-    Unpacked { folder, files: bundle.files }
+    let files = Recipe::default().build().files;
+    Unpacked { laid: Laid::out(&files, &trust_files()), files }
 }
 
 impl Unpacked {
     fn root(&self) -> PathBuf {
-        self.folder.path().join("bundle")
+        self.laid.bundle()
     }
 
     fn sums_hold(&self) -> bool {
@@ -61,7 +60,7 @@ impl Unpacked {
     fn script(&self) -> Option<i32> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh");
         let mut command = Command::new("sh");
-        command.arg(script).arg(self.root()).arg(self.folder.path().join("trust"));
+        command.arg(script).arg(self.root()).arg(self.laid.trust());
         command.output().unwrap().status.code()
     }
 }
@@ -89,7 +88,7 @@ fn sha256sum_takes_the_good_bundle_and_refuses_a_flip_in_every_covered_file() {
 fn ssh_keygen_takes_each_signature_by_its_signer_in_its_namespace_only() {
     let bundle = unpack();
     let (allowed, authority) =
-        (bundle.root().join("deployment/allowed_signers"), bundle.folder.path().join("trust/authority"));
+        (bundle.root().join("deployment/allowed_signers"), bundle.laid.trust().join("authority"));
     let order = bundle.find(".targets/web-03.json").replace(".targets/web-03", "");
     let approval = bundle.files.keys().find(|name| name.starts_with("approvals/")).unwrap().clone();
     let manifest = bundle.find("/manifest.json");
@@ -147,7 +146,7 @@ fn ssh_keygen_takes_each_signature_by_its_signer_in_its_namespace_only() {
 #[test]
 fn openssl_takes_the_checkpoints_signature_over_its_text_only() {
     let bundle = unpack();
-    let folder = bundle.folder.path();
+    let folder = bundle.laid.folder();
     let key = log_key(LOG, "exhibit/acme");
     let point = STANDARD.decode(key.splitn(3, '+').nth(2).unwrap()).unwrap();
     // RFC 8410: SubjectPublicKeyInfo of Ed25519; the note's key begins with its type.
@@ -171,7 +170,7 @@ fn openssl_takes_the_checkpoints_signature_over_its_text_only() {
             "-sigfile",
             "signature",
         ]);
-        command.current_dir(folder).output().unwrap().status.success()
+        command.current_dir(&folder).output().unwrap().status.success()
     };
     for name in ["ledger/checkpoint", "export/checkpoint"] {
         let note = String::from_utf8(bundle.files[name].clone()).unwrap();
@@ -223,14 +222,7 @@ fn the_script_agrees_on_the_good_bundle_and_on_altered_ones() {
 #[test]
 #[ignore = "measures: 128 MiB that do not compress"]
 fn speed_of_a_large_container() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut long = Vec::new();
-    while long.len() < 128 << 20 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        long.extend_from_slice(&state.to_le_bytes());
-    }
+    let long = testkit::containers::noise(128 << 20);
     let bundle = Recipe { long, cuts: vec![8; 15], ..Recipe::default() }.build();
     let folder = tempfile::tempdir().unwrap();
     save(&bundle.files, folder.path());

@@ -9,7 +9,8 @@ use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use exhibit_verify::{Report, Verdict};
 
-use crate::bundle_builder::*;
+use crate::verdicts::*;
+use testkit::bundles::*;
 
 /// A second order of the good bundle, which needs an approval as the first does.
 static SECOND: LazyLock<Signed> = LazyLock::new(|| {

@@ -12,8 +12,8 @@ use evidence::digest::Digest;
 use evidence::item::outcome::Outcome;
 use evidence::item::tar;
 use evidence::item::{GapWhy, ItemRecord, Kind, Link, RawBytes};
-
-use super::lab::*;
+use testkit::containers::lab::{Built, Lab};
+use testkit::containers::{begun, denied, dir, file, noise, records_of, stat, stream, symlink, time};
 
 /// Everything tar readers are known to stumble over.
 fn rich() -> Built {

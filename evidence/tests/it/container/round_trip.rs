@@ -5,8 +5,8 @@ use evidence::digest::Digest;
 use evidence::item::outcome::Outcome;
 use evidence::item::{GapWhy, ItemRecord, Kind, Link, RawBytes};
 use proptest::prelude::*;
-
-use super::lab::*;
+use testkit::containers::lab::{Built, Lab, small, verifier};
+use testkit::containers::{begun, denied, dir, file, noise, records_of, stream, symlink};
 
 fn read(built: &Built, record: &ItemRecord) -> Vec<u8> {
     let container = built.container();

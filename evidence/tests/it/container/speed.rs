@@ -1,6 +1,6 @@
 use std::time::Instant;
-
-use super::lab::*;
+use testkit::containers::lab::{Lab, verifier};
+use testkit::containers::{begun, file, noise};
 
 /// Printed, not asserted: `cargo test -p evidence --release speed -- --nocapture`.
 #[test]

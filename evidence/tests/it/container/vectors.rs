@@ -3,24 +3,21 @@
 //! Compressed bytes may change with the compressor, so of those only the meaning is compared: the stored example must
 //! verify for ever, and what the writer makes today must have the same plain stream and records.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-
-use super::lab::*;
+use testkit::containers::lab::{Built, identity, signer, small, verify_parts};
+use testkit::containers::records_of;
+use testkit::vectors::{blessing, load, save};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/vectors/container")
 }
 
 fn stored(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    File::open(folder().join(name)).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
+    load(folder().join(name))
 }
 
 fn bless(name: &str, bytes: &[u8]) {
-    File::create(folder().join(name)).unwrap().write_all(bytes).unwrap();
+    save(folder().join(name), bytes);
 }
 
 /// What does not depend on the compressor, and what does.
@@ -50,7 +47,7 @@ fn the_worked_example_is_unchanged() {
         records.push(b'\n');
     }
     let (fixed, compressed) = totals(&built);
-    if std::env::var_os("EXHIBIT_BLESS").is_some() {
+    if blessing() {
         bless("example.tar", &built.plain());
         bless("example.tar.zst", &segment.bytes);
         bless("example.seal", &segment.seal);

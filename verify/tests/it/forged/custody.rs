@@ -1,6 +1,7 @@
 //! Forged entries and acts.
 
-use crate::bundle_builder::*;
+use testkit::bundles::*;
+
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, EntryType};
@@ -213,7 +214,7 @@ fn custody_acts() {
             "a detail with another text",
             "custody.acts",
             with! { files: |files: &mut Files| {
-                let name = format!("details/{}.json", title().1);
+                let name = format!("details/{}.json", title(TITLE).1);
                 edit(files, &name, |detail: &mut evidence::entry::detail::Detail| detail.text = "all is well".into());
             } },
         ),

@@ -1,6 +1,7 @@
 //! Forged delegations, seals, manifests and containers.
 
-use crate::bundle_builder::*;
+use testkit::bundles::*;
+
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -231,7 +232,7 @@ fn evidence() {
 #[test]
 fn containers_that_two_readers_read_differently() {
     const HIDDEN: &[u8] = b"\x50\x2a\x4d\x18\x06\0\0\0hidden";
-    let second = |change: fn(&mut crate::forge::Forge)| {
+    let second = |change: fn(&mut testkit::containers::forge::Forge)| {
         move |collected: &mut Collected| {
             if collected.attempt == 2 {
                 change(&mut collected.forge);
@@ -274,7 +275,7 @@ fn containers_that_two_readers_read_differently() {
             "container",
             with! { collected: second(|forge| {
                 let first = forge.record(b"/etc/hello").clone();
-                let other = forge.record(b"/etc/other");
+                let other = forge.record(ODD_FILE.as_bytes());
                 (other.path, other.shown, other.member) = (first.path, first.shown, first.member);
                 let (header, at) = (evidence::item::tar::member_header(other).unwrap(), usize::try_from(other.at.unwrap()).unwrap());
                 forge.plain[at..at + header.len()].copy_from_slice(&header);
@@ -284,7 +285,7 @@ fn containers_that_two_readers_read_differently() {
             "a pax size that overrides",
             "container",
             with! { collected: second(|forge| {
-                let mut other = forge.record(b"/etc/other").clone();
+                let mut other = forge.record(ODD_FILE.as_bytes()).clone();
                 (other.size, other.stored) = (Some(1 << 40), Some(1 << 40));
                 let (header, at) = (evidence::item::tar::member_header(&other).unwrap(), usize::try_from(other.at.unwrap()).unwrap());
                 forge.plain[at..at + header.len()].copy_from_slice(&header);
@@ -294,7 +295,7 @@ fn containers_that_two_readers_read_differently() {
             "content altered under its old digest",
             "container",
             with! { collected: second(|forge| {
-                let at = usize::try_from(forge.record(b"/etc/other").data.unwrap()).unwrap();
+                let at = usize::try_from(forge.record(ODD_FILE.as_bytes()).data.unwrap()).unwrap();
                 forge.plain[at] ^= 1;
             }) },
         ),
@@ -302,7 +303,7 @@ fn containers_that_two_readers_read_differently() {
             "a header altered",
             "container",
             with! { collected: second(|forge| {
-                let at = usize::try_from(forge.record(b"/etc/other").data.unwrap()).unwrap();
+                let at = usize::try_from(forge.record(ODD_FILE.as_bytes()).data.unwrap()).unwrap();
                 forge.plain[at - 400] ^= 1;
             }) },
         ),

@@ -1,6 +1,7 @@
 //! Forged checkpoints, exports and planted files.
 
-use crate::bundle_builder::*;
+use testkit::bundles::*;
+
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;

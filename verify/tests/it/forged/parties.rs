@@ -1,6 +1,7 @@
 //! Forged rosters, orders, approvals, tokens, enrolments.
 
-use crate::bundle_builder::*;
+use testkit::bundles::*;
+
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;

@@ -4,21 +4,22 @@ use evidence::container::{Expect, Limits, Malformed, Verifier};
 use evidence::digest::Digest;
 use evidence::frames::compress_frame;
 use evidence::item::RawBytes;
-use evidence::keys::SigningKey;
 use evidence::seal::{self, ChainError, SealError, SealHeader};
+use testkit::containers::lab::{Built, Lab, identity, signer, verifier};
+use testkit::containers::pieces::Pieces;
+use testkit::containers::{file, noise, records_of};
 
-use super::super::lab::*;
-use super::{Forge, assert_defect, defect};
+use super::{assert_defect, defect};
 
 #[test]
 fn seal_by_another_key() {
-    let forge = Forge { signer: SigningKey::from_seed(&[8; 32]), ..Forge::new() };
+    let forge = Pieces { signer: 8, ..Pieces::small() };
     assert_defect!(forge.defect(), Malformed::Seal { source: SealError::WrongKey, .. });
 }
 
 #[test]
 fn seal_of_another_collection() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.header.collection = Digest([1; 32]);
     assert_defect!(forge.defect(), Malformed::Chain(ChainError::Foreign("collection")));
 }
@@ -139,7 +140,7 @@ fn holes_beyond_16_gib_are_not_hashed() {
 
 #[test]
 fn nothing_is_accepted_after_a_failure() {
-    let (seal, segment) = Forge::new().build();
+    let (seal, segment) = Pieces::small().build();
     let mut verifier = verifier();
     verifier.segment(&seal, &segment[1..], &mut |_| ()).unwrap_err();
     assert_defect!(verifier.segment(&seal, &segment, &mut |_| ()).unwrap_err(), Malformed::AfterFailure);

@@ -1,7 +1,8 @@
 //! Every flipped bit or byte of a small container.
 
-use super::super::lab::*;
-use super::Forge;
+use testkit::containers::lab::{Lab, verify_parts};
+use testkit::containers::pieces::Pieces;
+use testkit::containers::{denied, file};
 
 #[test]
 fn every_single_bit_flip_is_refused() {
@@ -28,7 +29,7 @@ fn every_single_bit_flip_is_refused() {
 /// The sealer's own key cannot sign another plain stream for the same records.
 #[test]
 fn every_flipped_plain_byte_is_refused_though_signed_again() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     for at in 0..forge.plain.len() {
         let bit = 1 << (at % 8);
         forge.plain[at] ^= bit;
@@ -41,7 +42,7 @@ fn every_flipped_plain_byte_is_refused_though_signed_again() {
 /// Salts, times and notes are free; whatever is accepted is another list of records, under another root.
 #[test]
 fn every_flipped_record_byte_is_refused_or_changes_the_root() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let good = verify_parts([forge.build()].iter().map(|(a, b)| (a.as_slice(), b.as_slice()))).unwrap().0;
     let mut lines = Vec::new();
     for record in &forge.records {

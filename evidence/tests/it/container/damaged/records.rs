@@ -7,13 +7,15 @@ use evidence::item::outcome::Outcome;
 use evidence::item::tar;
 use evidence::item::{ItemRecord, RawBytes, RecordError, Salt};
 use evidence::seal::{Seal, SealError};
+use testkit::containers::lab::{Lab, verify_parts};
+use testkit::containers::pieces::Pieces;
+use testkit::containers::{denied, dir, records_of, symlink};
 
-use super::super::lab::*;
-use super::{Forge, HIDDEN, assert_defect, defect};
+use super::{HIDDEN, assert_defect, defect};
 
 #[test]
 fn duplicate_member_name() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     // Item 1 becomes a second `/`, header and all.
     let (at, data) = (forge.at(1), forge.data(1));
     let twin = ItemRecord {
@@ -35,7 +37,7 @@ fn member_below_a_symlink() {
     lab.add(symlink(b"/s", b"/etc")).unwrap();
     lab.add(dir(b"/t")).unwrap();
     let built = lab.finish();
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.plain = built.plain();
     forge.records = records_of(&built.segments[0].seal);
     let mut below = forge.records[1].clone();
@@ -50,7 +52,7 @@ fn member_below_a_symlink() {
 
 #[test]
 fn climbing_name() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[2].path = RawBytes(b"/etc/../../hello".to_vec());
     forge.records[2].shown = "/etc/../../hello".into();
     forge.records[2].member = Some(RawBytes(b"[root]/etc/../../hello".to_vec()));
@@ -59,14 +61,14 @@ fn climbing_name() {
 
 #[test]
 fn member_name_of_another_path() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[2].member = Some(RawBytes(b"[root]/etc/other".to_vec()));
     assert_defect!(forge.defect(), Malformed::Record { item: 2, source: RecordError::MemberName });
 }
 
 #[test]
 fn shown_name_that_is_not_the_path() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[2].shown = "/etc/harmless".into();
     assert_defect!(
         forge.defect(),
@@ -76,14 +78,14 @@ fn shown_name_that_is_not_the_path() {
 
 #[test]
 fn edited_outcome() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[5].outcome = Outcome::Absent;
     assert_defect!(forge.defect(), Malformed::OutcomesContent);
 }
 
 #[test]
 fn gap_struck_out() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[6].gaps.clear();
     forge.records[6].sha256_read = None;
     forge.records[6].outcome = Outcome::Ok;
@@ -93,54 +95,54 @@ fn gap_struck_out() {
 
 #[test]
 fn sha256_read_of_other_bytes() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[6].sha256_read = forge.records[6].sha256;
     assert_defect!(forge.defect(), Malformed::ReadDigest { item: 6 });
 }
 
 #[test]
 fn hard_link_to_other_content() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[3].sha256 = Some(Digest::of(b"other"));
     assert_defect!(forge.defect(), Malformed::LinkTarget { item: 3 });
 }
 
 #[test]
 fn records_swapped() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records.swap(1, 2);
     assert_defect!(forge.defect(), Malformed::Ordinal { item: 1, stated: 2 });
 }
 
 #[test]
 fn record_placed_elsewhere() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[2].data = forge.records[2].data.map(|data| data + 512);
     assert_defect!(forge.defect(), Malformed::MemberOffset { item: 2, .. });
 }
 
 #[test]
 fn record_left_out() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records.remove(5);
     assert_defect!(forge.defect(), Malformed::Ordinal { item: 5, stated: 6 });
 }
 
 #[test]
 fn record_spelled_otherwise() {
-    let forge = Forge::new();
+    let forge = Pieces::small();
     let mut lines = Vec::new();
     for record in &forge.records {
         let line = String::from_utf8(record.to_line().unwrap()).unwrap();
         lines.push(line.replacen("\"n\":", "\"n\": ", usize::from(record.n == 4)) + "\n");
     }
-    let forge = Forge { lines: Some(lines.concat().into_bytes()), ..forge };
+    let forge = Pieces { lines: Some(lines.concat().into_bytes()), ..forge };
     assert_defect!(forge.defect(), Malformed::Record { item: 4, source: RecordError::NotCanonical });
 }
 
 #[test]
 fn fewer_records_than_stated() {
-    let forge = Forge::new();
+    let forge = Pieces::small();
     let (seal, segment) = forge.build_with(|header| {
         header.items += 1;
         header.items_total += 1;
@@ -150,7 +152,7 @@ fn fewer_records_than_stated() {
 
 #[test]
 fn salt_changed_changes_the_root() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let good = verify_parts([forge.build()].iter().map(|(a, b)| (a.as_slice(), b.as_slice()))).unwrap().0;
     forge.records[0].salt = Salt([1; 16]);
     let other = verify_parts([forge.build()].iter().map(|(a, b)| (a.as_slice(), b.as_slice()))).unwrap().0;
@@ -161,7 +163,7 @@ fn salt_changed_changes_the_root() {
 
 #[test]
 fn records_bomb() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let megabyte = compress_frame(&vec![b'\n'; 1 << 20], 1).unwrap();
     forge.stored_records = Some(megabyte.repeat(300));
     assert_defect!(forge.defect(), Malformed::Record { item: 0, .. });
@@ -177,7 +179,7 @@ fn records_bomb() {
 
 #[test]
 fn hidden_frame_among_the_records() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let (seal, _) = forge.build();
     let header = Seal::parse(&seal).unwrap().header;
     let stored = &seal[seal.len() - header.records_len as usize..];
@@ -201,7 +203,7 @@ fn too_many_different_outcomes() {
 
 #[test]
 fn outcomes_name_taken_by_an_item_without_member() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.records[5].path = RawBytes(b"live/outcomes.jsonl".to_vec());
     forge.records[5].shown = "live/outcomes.jsonl".into();
     assert_defect!(forge.defect(), Malformed::OutcomesMember { item: 5 });

@@ -2,13 +2,15 @@
 
 use evidence::container::{Malformed, SeekTable};
 use evidence::frames::{FrameError, compress_frame};
+use testkit::containers::lab::{Lab, verify_parts};
+use testkit::containers::pieces::Pieces;
+use testkit::containers::{file, records_of};
 
-use super::super::lab::*;
-use super::{Forge, HIDDEN, assert_defect, defect};
+use super::{HIDDEN, assert_defect, defect};
 
 #[test]
 fn hidden_frame_before() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.before = HIDDEN.to_vec();
     assert_defect!(forge.defect(), Malformed::Frame { offset: 0, source: FrameError::Skippable, .. });
 }
@@ -18,7 +20,7 @@ fn hidden_frame_between() {
     let mut lab = Lab::new(1);
     lab.whole(file(b"/zeros", 2 << 20), &vec![0; 2 << 20]).unwrap();
     let built = lab.finish();
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.plain = built.plain();
     forge.records = records_of(&built.segments[0].seal);
     let mut frames: Vec<Vec<u8>> =
@@ -32,7 +34,7 @@ fn hidden_frame_between() {
 
 #[test]
 fn hidden_frame_after_the_last_frame() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let (_, segment) = forge.build();
     let len = forge.plain.len();
     let table_len = SeekTable::table_len(&segment[segment.len() - 9..]).unwrap();
@@ -46,7 +48,7 @@ fn hidden_frame_after_the_last_frame() {
 #[test]
 fn trailing_bytes() {
     for tail in [&b"x"[..], HIDDEN] {
-        let mut forge = Forge::new();
+        let mut forge = Pieces::small();
         forge.tail = tail.to_vec();
         assert_defect!(forge.defect(), Malformed::TrailingBytes { index: 0, len } if len == tail.len() as u64);
     }
@@ -54,14 +56,14 @@ fn trailing_bytes() {
 
 #[test]
 fn second_archive_behind_the_end_in_a_frame_of_its_own() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.tail = compress_frame(&forge.plain, 1).unwrap();
     assert_defect!(forge.defect(), Malformed::TrailingBytes { .. });
 }
 
 #[test]
 fn second_archive_behind_the_end() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let again = forge.plain.clone();
     forge.plain.extend(again);
     assert_defect!(forge.defect(), Malformed::EndBlocks { .. });
@@ -69,21 +71,21 @@ fn second_archive_behind_the_end() {
 
 #[test]
 fn more_zeros_behind_the_end() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.plain.extend([0; 512]);
     assert_defect!(forge.defect(), Malformed::EndBlocks { .. });
 }
 
 #[test]
 fn end_blocks_missing_and_seek_table_rebuilt() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.plain.truncate(forge.plain.len() - 512);
     assert_defect!(forge.defect(), Malformed::EndBlocks { .. });
 }
 
 #[test]
 fn tail_cut_and_seek_table_rebuilt() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let until = forge.at(7);
     forge.plain.truncate(until);
     assert_defect!(forge.defect(), Malformed::WrongSeal { item: 7 });
@@ -93,7 +95,7 @@ fn tail_cut_and_seek_table_rebuilt() {
 
 #[test]
 fn tail_cut_without_the_sealers_key() {
-    let (seal, segment) = Forge::new().build();
+    let (seal, segment) = Pieces::small().build();
     let cut = &segment[..segment.len() - 1];
     assert_defect!(defect(&[(&seal, cut)]), Malformed::SegmentLength { .. });
     let mut other = segment.clone();
@@ -103,7 +105,7 @@ fn tail_cut_without_the_sealers_key() {
 
 #[test]
 fn seek_table_of_other_frames() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut table = SeekTable::new();
     table.push(1, forge.plain.len() as u32);
     forge.table = Some(table.to_bytes());
@@ -114,7 +116,7 @@ fn seek_table_of_other_frames() {
 
 #[test]
 fn frames_of_a_wrong_size() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let (head, tail) = forge.plain.split_at(1024);
     forge.frames = Some(vec![compress_frame(head, 1).unwrap(), compress_frame(tail, 1).unwrap()]);
     assert_defect!(
@@ -125,7 +127,7 @@ fn frames_of_a_wrong_size() {
 
 #[test]
 fn decompression_bomb_frame() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.frames = Some(vec![compress_frame(&vec![0; 64 << 20], 1).unwrap()]);
     assert_defect!(
         forge.defect(),
@@ -136,7 +138,7 @@ fn decompression_bomb_frame() {
 /// A frame that states a small size and decodes to a large one.
 #[test]
 fn decompression_bomb_frame_that_lies() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut frame = compress_frame(&vec![0; 1 << 20], 1).unwrap();
     let size = (forge.plain.len() as u32).to_le_bytes();
     let at = if frame[4] & 0x20 == 0 { 6 } else { 5 };
@@ -147,7 +149,7 @@ fn decompression_bomb_frame_that_lies() {
 
 #[test]
 fn checksum_flag() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut context = zstd::zstd_safe::CCtx::create();
     context.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
     let mut frame = Vec::with_capacity(1 << 20);
@@ -158,7 +160,7 @@ fn checksum_flag() {
 
 #[test]
 fn dictionary() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut frame = compress_frame(&forge.plain, 1).unwrap();
     frame[4] |= 1;
     frame.insert(5, 77);
@@ -168,7 +170,7 @@ fn dictionary() {
 
 #[test]
 fn legacy_frame() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut frame = compress_frame(&forge.plain, 1).unwrap();
     frame[0] = 0x27;
     forge.frames = Some(vec![frame]);
@@ -177,7 +179,7 @@ fn legacy_frame() {
 
 #[test]
 fn window_over_8_mib() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut frame = compress_frame(&forge.plain, 1).unwrap();
     assert_eq!(frame[4] & 0xe0, 0x60, "single segment with a size of two bytes");
     frame[4] &= !0x20;
@@ -188,7 +190,7 @@ fn window_over_8_mib() {
 
 #[test]
 fn frame_without_content_size() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     let mut context = zstd::zstd_safe::CCtx::create();
     context.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false)).unwrap();
     let mut frame = Vec::with_capacity(1 << 20);
@@ -199,7 +201,7 @@ fn frame_without_content_size() {
 
 #[test]
 fn more_than_64_mib_plain_in_a_segment() {
-    let mut forge = Forge::new();
+    let mut forge = Pieces::small();
     forge.plain = vec![0; 65 << 20];
     assert_defect!(forge.defect(), Malformed::SegmentTooLarge { index: 0, limit: "64 MiB plain" });
 }
@@ -217,7 +219,7 @@ fn more_than_16_mib_stored_in_a_segment() {
         let mut lab = Lab::new(1);
         lab.whole(file(b"/noise", noise.len() as u64), &noise).unwrap();
         let built = lab.finish();
-        let mut forge = Forge::new();
+        let mut forge = Pieces::small();
         forge.plain = built.plain();
         forge.records = records_of(&built.segments.last().unwrap().seal);
         forge

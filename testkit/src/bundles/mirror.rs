@@ -1,5 +1,9 @@
 //! A mirror of the deployment, and what it states of the stored collection; each part can be told wrong.
 
+use evidence::digest::Digest;
+use evidence::entry::{EntryType, pairs};
+use evidence::id::Chain;
+
 use super::*;
 
 /// Act key of the mirror.

@@ -1,7 +1,5 @@
 //! Endpoints beside web-03: met in an order that is not that of their names, one of them re-enrolled past its tenth generation.
 
-use std::collections::BTreeMap;
-
 use evidence::digest::Digest;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
 use evidence::entry::EntryType;
@@ -12,9 +10,9 @@ use evidence::seal::Identity;
 use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
+use evidence::time::Time;
 
 use super::*;
-use crate::forge::Forge;
 
 /// One enrolment of an endpoint, and perhaps one collection from it under an order of its own.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +24,26 @@ pub struct Machine {
     pub collects: bool,
     /// The key that signs its delegation and its manifest: its own in a good bundle.
     pub signs: u8,
+    /// How far its clock is ahead of UTC, in minutes: somebody set it to local time.
+    pub ahead_min: i64,
+    /// The host under which it dials the collector.
+    pub dials: &'static str,
 }
 
 impl Machine {
-    const fn enrolled(endpoint: &'static str, generation: u32, key: u8) -> Self {
-        Self { endpoint, generation, key, collects: false, signs: key }
+    /// An endpoint that does not collect, whose clock is right, and which dials an IPv6 address.
+    pub const fn enrolled(endpoint: &'static str, generation: u32, key: u8) -> Self {
+        Self { endpoint, generation, key, collects: false, signs: key, ahead_min: 0, dials: "[2001:db8::7]" }
+    }
+
+    /// A time of the day, by this endpoint's clock.
+    fn at(&self, text: &str) -> Time {
+        let utc = i64::try_from(at(text).unix_ms()).unwrap();
+        Time::from_unix_ms(u64::try_from(utc + self.ahead_ms()).unwrap()).unwrap()
+    }
+
+    const fn ahead_ms(&self) -> i64 {
+        self.ahead_min * 60_000
     }
 
     fn generation(&self) -> Generation {
@@ -50,11 +63,15 @@ impl Machine {
     }
 }
 
+/// Local time on Kiritimati and in St John's, in minutes ahead of UTC.
+const KIRITIMATI: i64 = 14 * 60;
+const ST_JOHNS: i64 = -(3 * 60 + 30);
+
 /// The endpoints that every bundle of these tests has beside web-03, in the order in which the collector met them.
 pub const MACHINES: [Machine; 4] = [
-    Machine::enrolled("mail-07", 1, 100),
-    Machine::enrolled("db-01", 10, 110),
-    Machine::enrolled("db-01", 2, 120),
+    Machine { ahead_min: KIRITIMATI, ..Machine::enrolled("mail-07", 1, 100) },
+    Machine { ahead_min: ST_JOHNS, dials: "192.0.2.7", ..Machine::enrolled("db-01", 10, 110) },
+    Machine { ahead_min: ST_JOHNS, dials: "[fd00::1:7]", ..Machine::enrolled("db-01", 2, 120) },
     Machine::enrolled("app-01", 1, 130),
 ];
 
@@ -73,6 +90,8 @@ impl Recipe<'_> {
                 endpoint: machine.endpoint.parse().unwrap(),
                 generation: machine.generation(),
                 key: key(machine.key + 2).public(),
+                enrol: format!("{}:7421", machine.dials).parse().unwrap(),
+                collector: format!("{}:7420", machine.dials).parse().unwrap(),
                 ..token()
             };
             let token = sign(&token, &[CAT]);
@@ -87,7 +106,7 @@ impl Recipe<'_> {
                 tls_key: key(machine.key + 1).public(),
                 csr_sha256: Digest([2; 32]),
                 nonce: FixedBytes([1; 16]),
-                at: at(&format!("09:00:{second:02}")),
+                at: machine.at(&format!("09:00:{second:02}")),
                 agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
             };
             let enrolment = sign(&enrolment, &[machine.key + 2, machine.key, machine.key + 1]);
@@ -130,7 +149,7 @@ impl Recipe<'_> {
                 issued: at("11:30:00"),
                 targets_count: targets.count(),
                 targets_root: targets.root(),
-                ..Self::order_under(roster)
+                ..self.order_under(roster)
             };
             let order = sign(&order, &[ALICE]);
             let id = order.digest();
@@ -158,17 +177,19 @@ impl Recipe<'_> {
                 attempt: 1,
                 collection,
                 sealer: key(self.sealer).public(),
-                at: at("11:30:02"),
+                at: machine.at("11:30:02"),
                 nonce,
             };
             let identity =
                 Identity { deployment: delegation.deployment.clone(), collection, order: id, attempt: 1 };
-            let container = Forge::new(identity, self.sealer, &[0; 1000], vec![], 1).build();
+            let container = Forge::new(identity, self.sealer, self.odd_file, &[0; 1000], vec![], 1).build();
             let started = sign(&delegation, &[machine.signs]);
-            let mut document = manifest(&delegation, started.digest(), &container);
+            let mut document = manifest(&delegation, started.digest(), &container, self.limitation);
             if let Origin::Endpoint(origin) = &mut document.origin {
                 origin.evidence_key = key(machine.key).public();
             }
+            (document.begun, document.ended) = (machine.at("11:30:02"), machine.at("11:30:03"));
+            document.clock.offset_ms = Some(machine.ahead_ms());
             let stored = sign(&document, &[self.sealer, machine.signs]);
             let folder = format!("evidence/{collection}");
             put(files, &format!("{folder}/delegation"), &started);
@@ -230,17 +251,4 @@ pub(super) fn published(roster: &Signed) -> Draft {
     let version = roster.read::<Roster>().unwrap().version.to_string();
     let refs = [("roster", roster.digest().to_string()), ("version", version)];
     Draft::new(EntryType::RosterPublished, Chain::Deployment, "09:00:02", refs, |_| roster.clone().into())
-}
-
-/// The collections of a bundle by the endpoint and generation that their delegations name.
-pub fn collections_by_endpoint(files: &Files) -> BTreeMap<(String, u32), Vec<Digest>> {
-    let mut found: BTreeMap<(String, u32), Vec<Digest>> = BTreeMap::new();
-    for name in
-        files.keys().filter(|name| name.starts_with("evidence/") && name.ends_with("/delegation.json"))
-    {
-        let delegation: Delegation = json::parse_document(&files[name]).unwrap();
-        let of = (delegation.endpoint.to_string(), delegation.generation.number());
-        found.entry(of).or_default().push(delegation.collection);
-    }
-    found
 }

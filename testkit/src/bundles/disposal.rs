@@ -1,9 +1,13 @@
 //! What comes behind the evidence: the end of the incident, two approvals, destruction store by store. Each step can be told wrong.
 
 use evidence::bundle::Overview;
+use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object};
-use evidence::entry::act::Act;
-use evidence::roster::Roster;
+use evidence::entry::{ActObject, EntryType};
+use evidence::id::Chain;
+use evidence::json;
+use evidence::roster::Role;
+use evidence::time::Time;
 
 use super::*;
 
@@ -25,7 +29,7 @@ impl<'a> Ending<'a> {
         ending
     }
 
-    pub fn next(&mut self) -> String {
+    fn next_time(&mut self) -> String {
         self.minute += 1;
         format!("11:{:02}:00", self.minute)
     }
@@ -43,7 +47,7 @@ impl<'a> Ending<'a> {
         refs: &[(&str, &str)],
         make: impl FnOnce(&Draft) -> ActObject,
     ) -> Digest {
-        let time = self.next();
+        let time = self.next_time();
         let mut draft = Draft::new(type_, chain, &time, [], |_| own_nothing());
         draft.refs = refs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         draft.refs.sort();

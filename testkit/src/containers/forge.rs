@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use evidence::container::{Clocks, ContainerSummary, MemberEnd, Params, SeekTable, Writer};
+use evidence::container::{Clocks, ContainerSummary, Params, SeekTable};
 use evidence::digest::Digest;
-use evidence::frames::compress_frame;
-use evidence::item::outcome::Outcome;
-use evidence::item::{Device, GapWhy, ItemError, ItemRecord, Kind, Link, RawBytes, Stage, Stat};
-use evidence::keys::SigningKey;
+use evidence::frames::{FRAME_BYTES, compress_frame};
+use evidence::item::ItemRecord;
 use evidence::seal::{self, Identity, Seal, SealHeader, SealType};
 use evidence::time::FileTime;
 
-const FRAME: usize = 1 << 20;
+use super::lab::Lab;
+use super::{file, records_of, stream, time};
+use crate::people::key;
 
 /// A container in pieces.
 pub struct Forge {
@@ -37,10 +37,6 @@ pub struct Built {
     pub summary: ContainerSummary,
 }
 
-fn time(seconds: i64, nanos: u32) -> FileTime {
-    FileTime::new(seconds, nanos).unwrap()
-}
-
 fn begun() -> FileTime {
     time(1_795_262_400, 123_456_789)
 }
@@ -49,46 +45,17 @@ fn wall() -> FileTime {
     time(1_795_262_460, 5)
 }
 
-fn stat(mode: u32, size: u64) -> Stat {
-    Stat {
-        dev: Device { major: 8, minor: 1 },
-        ino: 123,
-        mode,
-        nlink: 1,
-        uid: 1000,
-        gid: 100,
-        size,
-        blocks: size.div_ceil(512),
-        atime: time(1_600_000_000, 0),
-        mtime: time(1_650_000_000, 250_000_000),
-        ctime: time(1_600_000_001, 1),
-        btime: None,
-        attrs: 0,
+/// A record as the endpoint of a bundle took it.
+fn seen(mut record: ItemRecord) -> ItemRecord {
+    (record.begun, record.ended) = (begun(), begun());
+    if let Some(before) = &mut record.before {
+        before.mtime = time(1_650_000_000, 250_000_000);
     }
-}
-
-fn file(path: &[u8], size: u64) -> ItemRecord {
-    let mut record = ItemRecord::new("files", Kind::File, path, begun());
-    record.size = Some(size);
-    record.before = Some(stat(0o100_644, size));
     record
 }
 
-fn dir(path: &[u8]) -> ItemRecord {
-    let mut record = ItemRecord::new("files", Kind::Dir, path, begun());
-    record.before = Some(stat(0o40_755, 4096));
-    record
-}
-
-fn whole(writer: &mut Writer, record: ItemRecord, content: &[u8]) -> ItemRecord {
-    let after = record.before.clone();
-    writer.begin_member(record).unwrap();
-    writer.write(content).unwrap();
-    writer.end_member(MemberEnd::ok(after, begun())).unwrap()
-}
-
-/// Folders, a file and its hard link, a symlink, a denied file, a torn file, a sparse file, a long file of zeros, a stream.
-fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemRecord>) {
+/// One of each, a file with a given name, a long file, a stream.
+fn write(identity: &Identity, sealer: u8, odd_file: &str, long: &[u8]) -> (Vec<u8>, Vec<ItemRecord>) {
     let params = Params {
         deployment: identity.deployment.clone(),
         collection: identity.collection,
@@ -98,80 +65,34 @@ fn write(identity: &Identity, sealer: u8, long: &[u8]) -> (Vec<u8>, Vec<ItemReco
         lanes: 1,
         salt_seed: [9; 32],
     };
-    let mut writer = Writer::new(params, SigningKey::from_seed(&[sealer; 32])).unwrap();
-    writer.add_member(dir(b"/")).unwrap();
-    writer.add_member(dir(b"/etc")).unwrap();
-    let mut hello = file(b"/etc/hello", 12);
-    hello.before.as_mut().unwrap().nlink = 2;
-    let hello = whole(&mut writer, hello, b"hello world\n");
-    let mut hard = file(b"/etc/hard1", 12);
-    hard.before = hello.before.clone();
-    hard.link = Some(Link { n: hello.n, member: hello.member.clone().unwrap() });
-    hard.sha256 = hello.sha256;
-    writer.add_member(hard).unwrap();
-    let mut soft = ItemRecord::new("files", Kind::Symlink, b"/etc/soft", begun());
-    soft.target = Some(RawBytes(b"../etc/hello".to_vec()));
-    soft.before = Some(stat(0o120_777, 3));
-    writer.add_member(soft).unwrap();
-    let mut shadow = ItemRecord::new("files", Kind::File, b"/etc/shadow", begun());
-    shadow.outcome = Outcome::Denied;
-    writer.record_only(shadow).unwrap();
-    writer.begin_member(file(b"/etc/torn", 1500)).unwrap();
-    writer.write(&[b'a'; 500]).unwrap();
-    writer.write_gap(600, GapWhy::IoError, Some(5)).unwrap();
-    writer.write(&[b'z'; 400]).unwrap();
-    let mut end = MemberEnd::ok(None, begun());
-    end.outcome = Outcome::IoError;
-    end.error = Some(ItemError { op: "pread64".into(), errno: 5 });
-    writer.end_member(end).unwrap();
-    let mut holes = file(b"/etc/holes", 200_000);
-    holes.sparse = Some(vec![(4096, 10), (100_000, 20)]);
-    whole(&mut writer, holes, &[b's'; 30]);
-    whole(&mut writer, file(b"/etc/other", 12), b"other words\n");
-    let mut sealed = Vec::new();
-    let record = file(b"/etc/zeros", long.len() as u64);
-    let after = record.before.clone();
     let clocks = Clocks { wall: wall(), boot: time(4242, 17) };
-    writer.begin_member(record).unwrap();
-    for chunk in long.chunks(1 << 20) {
-        writer.write(chunk).unwrap();
-        while let Some(segment) = writer.poll_segment(clocks).unwrap() {
-            sealed.push(segment);
-        }
-    }
-    writer.end_member(MemberEnd::ok(after, begun())).unwrap();
-    let mut rows = ItemRecord::new("processes", Kind::Stream, "live/processes.jsonl", begun());
-    rows.size = Some(3);
-    whole(&mut writer, rows, b"{}\n");
-    sealed.extend(writer.finish(clocks).unwrap().0);
-    let plain = sealed
-        .iter()
-        .flat_map(|segment| unframe(&segment.bytes, segment.header.plain_end - segment.header.plain_start));
-    (plain.collect(), sealed.iter().flat_map(|segment| records(&segment.seal)).collect())
+    let mut lab = Lab::of(params, key(sealer), begun(), clocks);
+    lab.one_of_each(b"/etc/hard1", seen);
+    lab.whole(seen(file(odd_file.as_bytes(), 12)), b"other words\n").unwrap();
+    lab.whole(seen(file(b"/etc/zeros", long.len() as u64)), long).unwrap();
+    lab.whole(seen(stream("live/processes.jsonl", 3)), b"{}\n").unwrap();
+    let built = lab.finish();
+    (built.plain(), built.segments.iter().flat_map(|segment| final_records(&segment.seal)).collect())
 }
 
-fn unframe(segment: &[u8], len: u64) -> Vec<u8> {
-    let len = usize::try_from(len).unwrap();
-    let mut decoder = evidence::frames::FrameDecoder::new().unwrap();
-    let (mut plain, mut frame, mut rest) = (Vec::new(), Vec::new(), segment);
-    while plain.len() < len {
-        let used = decoder.decode(rest, (len - plain.len()).min(FRAME), &mut frame).unwrap();
-        rest = &rest[used..];
-        plain.extend_from_slice(&frame);
-    }
-    plain
-}
-
-fn records(seal: &[u8]) -> Vec<ItemRecord> {
-    let seal = Seal::parse(seal).unwrap();
-    let count = usize::try_from(seal.header.items).unwrap();
-    let lines = seal.records().unwrap().take(count);
-    lines.map(|line| ItemRecord::parse_line(&line.unwrap(), Stage::Final).unwrap()).collect()
+/// The records of a seal, but for the one of an item that goes on behind it.
+fn final_records(seal: &[u8]) -> Vec<ItemRecord> {
+    let count = usize::try_from(Seal::parse(seal).unwrap().header.items).unwrap();
+    let mut records = records_of(seal);
+    records.truncate(count);
+    records
 }
 
 impl Forge {
-    pub fn new(identity: Identity, sealer: u8, long: &[u8], cuts: Vec<usize>, keep: usize) -> Self {
-        let (plain, records) = write(&identity, sealer, long);
+    pub fn new(
+        identity: Identity,
+        sealer: u8,
+        odd_file: &str,
+        long: &[u8],
+        cuts: Vec<usize>,
+        keep: usize,
+    ) -> Self {
+        let (plain, records) = write(&identity, sealer, odd_file, long);
         let hidden = [Vec::new(), Vec::new(), Vec::new()];
         Self { plain, records, identity, sealer, cuts, keep, hidden, edit: |_| () }
     }
@@ -182,7 +103,7 @@ impl Forge {
     }
 
     pub fn build(&self) -> Built {
-        let plain: Vec<&[u8]> = self.plain.chunks(FRAME).collect();
+        let plain: Vec<&[u8]> = self.plain.chunks(FRAME_BYTES).collect();
         let frames: Vec<Vec<u8>> = plain.iter().map(|chunk| compress_frame(chunk, 1).unwrap()).collect();
         let mut table = SeekTable::new();
         for (frame, chunk) in frames.iter().zip(&plain) {
@@ -208,7 +129,7 @@ impl Forge {
                 stored.extend(table.to_bytes());
                 stored.extend_from_slice(&self.hidden[2]);
             }
-            let plain_end = if is_final { self.plain.len() as u64 } else { (end * FRAME) as u64 };
+            let plain_end = if is_final { self.plain.len() as u64 } else { (end * FRAME_BYTES) as u64 };
             let mut lines = Vec::new();
             let begin = next;
             while let Some(record) = self
@@ -230,7 +151,7 @@ impl Forge {
                 lines.push(b'\n');
             }
             let records: Vec<u8> =
-                lines.chunks(FRAME).flat_map(|chunk| compress_frame(chunk, 1).unwrap()).collect();
+                lines.chunks(FRAME_BYTES).flat_map(|chunk| compress_frame(chunk, 1).unwrap()).collect();
             let mut header = SealHeader {
                 kind: SealType,
                 deployment: self.identity.deployment.clone(),
@@ -253,7 +174,7 @@ impl Forge {
                 is_final,
             };
             (self.edit)(&mut header);
-            let seal = seal::make(&header, &records, &SigningKey::from_seed(&[self.sealer; 32])).unwrap();
+            let seal = seal::make(&header, &records, &key(self.sealer)).unwrap();
             prev = Digest::of(&seal);
             segments.push((stored, seal));
             (first, at) = (*end, plain_end);

@@ -10,7 +10,6 @@ use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 
 use super::*;
-use crate::forge::Built as Container;
 
 impl Recipe<'_> {
     #[expect(clippy::too_many_arguments, reason = "each is one document of the chain")]
@@ -96,7 +95,7 @@ impl Recipe<'_> {
                         ("tlp", "amber".into()),
                         ("class", "intrusions".into()),
                     ]);
-                    act.detail = Some(title().1);
+                    act.detail = Some(title(self.title).1);
                     sign(&act, &[ALICE]).into()
                 },
             ),

@@ -1,8 +1,13 @@
-//! A small deployment with fixed keys and times: authority 2 of 3, four persons, one endpoint, one log. Everything
-//! is real: documents are signed, entries are hashed into a tree, checkpoints are signed notes.
+//! The package that a collector hands to an endpoint: order, rosters, approvals, proofs; and what the endpoint knows when it judges it.
+//!
+//! A small deployment with fixed keys and times: an authority of which two of three sign, four persons, three endpoints, one log. It is the world
+//! of the documents in docs/spec/vectors, so none of its values may change.
 
-use std::io::{Read, Write};
-use std::path::Path;
+#![expect(
+    missing_docs,
+    reason = "fields and constants are named for what they are; what a name does not say stands beside it"
+)]
+#![expect(clippy::indexing_slicing, reason = "a test that cannot build its world has failed")]
 
 use evidence::admission::{Admitted, Memory, Package, Pins, Proven, Refusal, admit};
 use evidence::bundle::EnrolledKey;
@@ -14,19 +19,10 @@ use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
 use ledger::{Checkpoint, NoteSigner};
-pub use testkit::log::Log;
-use testkit::people::{self, person};
-pub use testkit::people::{key, sign};
 
-pub fn load(path: impl AsRef<Path>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
-pub fn save(path: impl AsRef<Path>, bytes: &[u8]) {
-    std::fs::File::create(path).unwrap().write_all(bytes).unwrap();
-}
+pub use crate::log::Log;
+use crate::people::{self, person};
+pub use crate::people::{key, sign};
 
 pub const AUTHORITY: [u8; 3] = [1, 2, 3];
 pub const ADA: u8 = 10;
@@ -234,10 +230,11 @@ impl Recipe {
         (self.change_entries)(&mut entries);
         let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.encode().unwrap()).collect();
         // Three entries that the endpoint saw, one it did not, then ours, then one more.
-        let mut leaves: Vec<ledger::Hash> = (0..4_u8).map(|number| ledger::leaf_hash(&[number])).collect();
-        leaves.extend(entries.iter().map(|entry| ledger::leaf_hash(entry)));
-        leaves.push(ledger::leaf_hash(b"one more"));
-        let tree = Log { leaves, signer: (self.log)() };
+        let mut tree = Log::of((self.log)(), &[&[0], &[1], &[2], &[3]]);
+        for entry in &entries {
+            tree.append(entry);
+        }
+        tree.append(b"one more");
         let proven = (4..).zip(&entries).map(|(index, entry)| (entry.clone(), tree.proof(index))).collect();
         Built {
             order: order.encode(),

@@ -2,11 +2,8 @@
 
 use evidence::digest::Digest;
 use evidence::enrolment::{Token, TokenType};
-use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::detail::Detail;
-use evidence::entry::{ActObject, EntryType};
-use evidence::id::{Chain, Generation};
-use evidence::json;
+use evidence::id::{Actor, Chain, Generation};
 use evidence::manifest::{
     Agent, Clock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
     StepEnd, StepResult,
@@ -14,13 +11,13 @@ use evidence::manifest::{
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::seal::delegation::Delegation;
+use evidence::signed::Signed;
 use evidence::text::FixedBytes;
-use evidence::time::{FileTime, Time};
+use evidence::time::FileTime;
 use ledger::{KeyType, NoteSigner};
-use testkit::people;
 
 use super::*;
-use crate::forge::Built as Container;
+use crate::people;
 
 /// A self-signed certificate made once; nothing here looks inside.
 pub const CA: &str = "-----BEGIN CERTIFICATE-----
@@ -131,29 +128,6 @@ pub fn targets(evidence: u8) -> TargetSet {
     TargetSet::new(vec![target("db-01", 30), target("web-03", evidence)]).unwrap()
 }
 
-/// An act's document.
-pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(String, String)]) -> Act {
-    Act {
-        type_: ActType,
-        deployment: "acme".parse().unwrap(),
-        act: type_,
-        incident: chain.clone(),
-        at: time,
-        by: by.parse().unwrap(),
-        refs: refs.to_vec(),
-        fields: vec![],
-        detail: None,
-        nonce: ActNonce::Once(FixedBytes(
-            Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16].try_into().unwrap(),
-        )),
-    }
-}
-
-/// An act that the collector records by itself.
-pub fn own(act: &Act) -> ActObject {
-    ActObject { document: json::to_document(act).unwrap(), signatures: vec![] }
-}
-
 pub fn incident() -> Chain {
     Chain::Incident(INCIDENT.parse().unwrap())
 }
@@ -162,13 +136,17 @@ pub fn other_incident() -> Chain {
     Chain::Incident("INC-2026-0008".parse().unwrap())
 }
 
-pub fn title() -> (Vec<u8>, Digest) {
-    Detail { salt: FixedBytes([3; 16]), text: "suspicious logins on the mail front end".into() }
-        .encode()
-        .unwrap()
+/// The file and the digest of a title.
+pub fn title(text: &str) -> (Vec<u8>, Digest) {
+    Detail { salt: FixedBytes([3; 16]), text: text.into() }.encode().unwrap()
 }
 
-pub fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &Container) -> Manifest {
+pub(super) fn manifest(
+    delegation: &Delegation,
+    delegation_sha256: Digest,
+    container: &Container,
+    limitation: &str,
+) -> Manifest {
     let summary = &container.summary;
     let step = |step: &Step| StepResult {
         collector: step.collector().to_owned(),
@@ -220,8 +198,37 @@ pub fn manifest(delegation: &Delegation, delegation_sha256: Digest, container: &
         content_bytes: summary.content_bytes,
         seal_head: summary.seal_head,
         footprint: vec!["one line in the system log".into()],
-        limitations: vec!["the kernel was not asked to stop writers".into()],
+        limitations: vec![limitation.into()],
         log_head: LogHead { seq: 7, sha256: Digest([4; 32]) },
         result: CollectionResult::Complete,
+    }
+}
+
+pub fn by_actor(text: &str) -> Actor {
+    text.parse().unwrap()
+}
+
+impl Recipe<'_> {
+    /// An order of alice's that asks web-03 and db-01 for everything.
+    pub(super) fn order_under(&self, roster: &Signed) -> Order {
+        Order {
+            type_: OrderType,
+            deployment: "acme".parse().unwrap(),
+            incident: INCIDENT.parse().unwrap(),
+            nonce: FixedBytes([5; 16]),
+            issuer: "alice".parse().unwrap(),
+            issued: at("09:30:00"),
+            expires: at("21:30:00"),
+            attempts: 3,
+            roster_version: roster.read::<Roster>().unwrap().version,
+            roster_sha256: roster.digest(),
+            targets_count: targets(EVIDENCE).count(),
+            targets_root: targets(EVIDENCE).root(),
+            profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
+            purpose: self.purpose.into(),
+            sensitivity: Sensitivity::Sensitive,
+            limits: limits(),
+            plan: plan(),
+        }
     }
 }
