@@ -83,17 +83,17 @@ impl Collector {
 
     /// The order of an id, if it is recorded.
     pub async fn order(&self, id: &Digest) -> Result<Option<OpenOrder>, Failure> {
-        let key = id.0;
+        let key = *id;
         let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await?;
         let Some(row) = row else { return Ok(None) };
-        let signed = self.document(Key::document(&key)).await?;
+        let signed = self.document(Key::document(key.as_bytes())).await?;
         let order = signed.read().or_internal("read an order")?;
         Ok(Some(OpenOrder { row, order, signed }))
     }
 
     /// The row of a collection.
     pub async fn collection(&self, id: &Digest) -> Result<Option<CollectionRow>, Failure> {
-        let key = id.0;
+        let key = *id;
         self.db.read_async(move |db| rows::collections::at(db, &key)).await.map_err(Failure::from)
     }
 
@@ -136,7 +136,7 @@ impl Collector {
         if self.recorder.sequencer().log().keys().changes().is_empty() {
             return Ok(v1::LogKeyChanges::default());
         }
-        let kinds = [EntryType::KeyRotated.as_str(), EntryType::LogSuccession.as_str()];
+        let kinds = [EntryType::KeyRotated, EntryType::LogSuccession];
         let indices = self.db.read_async(move |db| crate::rows::entries::indices_of(db, kinds)).await?;
         let (_, proven) = self.recorder.prove_all(&self.replicas, indices).await?;
         Ok(v1::LogKeyChanges { changes: proven.into_iter().map(Into::into).collect() })
@@ -155,7 +155,7 @@ impl Collector {
         rows.into_iter()
             .flatten()
             .map(|row| {
-                let signed = Signed::parse(&row.signed);
+                let signed = row.signed.signed();
                 signed.map(Into::into).or_internal("read a roster")
             })
             .collect()
@@ -163,10 +163,10 @@ impl Collector {
 
     /// Wakes the endpoints that an order addresses, because it came into force.
     pub async fn wake_targets(&self, order: &Digest) -> Result<(), Failure> {
-        let key = order.0;
+        let key = *order;
         let targets = self.db.read_async(move |db| rows::orders::targets(db, &key)).await?;
         for target in targets {
-            self.live.wake(&target.endpoint);
+            self.live.wake(target.endpoint.as_str());
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ pub(crate) mod log;
 pub(crate) mod mirrors;
 pub(crate) mod orders;
 pub(crate) mod projection;
+mod record;
 mod repair;
 pub(crate) mod retention;
 pub(crate) mod rosters;
@@ -245,11 +246,30 @@ pub enum DbError {
     /// COMMIT failed: the writes may or may not be there.
     #[error("commit to the database; whether it took effect is unknown")]
     Commit(#[source] Arc<rusqlite::Error>),
-    /// A stored value breaks a promise of the schema.
-    #[error("column {column} holds a value of another form")]
+    /// A row that another row needs is missing.
+    #[error(
+        "table {table} has no row {key}; run `exhibit-server fsck`, then recreate the database with `exhibit-server rebuild`"
+    )]
+    Absent {
+        /// The table that lacks the row.
+        table: &'static str,
+        /// Columns and values of the row's key.
+        key: String,
+    },
+    /// A stored value is not of its column's type.
+    #[error(
+        "table {table}, row {key}: column {column} holds what it cannot; run `exhibit-server fsck`, then recreate the database with `exhibit-server rebuild`"
+    )]
     Corrupt {
-        /// Table and column.
-        column: &'static str,
+        /// The table of the row.
+        table: &'static str,
+        /// The column that cannot be read.
+        column: String,
+        /// Columns and values of the row's key.
+        key: String,
+        /// What is wrong with the value.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// `create` found an existing file.
     #[error("{} exists already", path.display())]

@@ -63,7 +63,7 @@ pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<L
     let changes: Vec<(u64, Digest)> =
         keys.changes().iter().map(|placed| (placed.change.number, placed.digest)).collect();
     for (number, digest) in changes {
-        let row = db.read(|reader| crate::rows::entries::by_event(reader, digest.as_bytes()))?;
+        let row = db.read(|reader| crate::rows::entries::by_event(reader, &digest))?;
         match row {
             Some(row) if keys.place(number, &digest, row.index) => {}
             None if purpose == Purpose::Adopt && number == keys.number() => {}

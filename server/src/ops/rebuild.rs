@@ -84,7 +84,7 @@ pub(crate) fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Resul
     let reader = ledger::AuthenticatedReader::new(&tiles, checkpoint.size, &checkpoint.root)
         .map_err(|error| RebuildError::Entry { index: 0, reason: error.to_string() })?;
     let mut started = Vec::new();
-    let mut last_time = String::new();
+    let mut last_time = None;
     let mut deployment = None;
     for bundle in 0..checkpoint.size.div_ceil(256) {
         let first = bundle * 256;
@@ -98,19 +98,18 @@ pub(crate) fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Resul
                 started
                     .extend(entry.envelope.reference("collection").and_then(|id| Digest::from_hex(id).ok()));
             }
-            last_time = entry.envelope.time.to_string();
+            last_time = Some(entry.envelope.time);
             deployment.get_or_insert_with(|| entry.envelope.deployment.clone());
-            prepared.push((index, ledger::leaf_hash(&body).0, entry, act, objects));
+            prepared.push((index, ledger::leaf_hash(&body), entry, act, objects));
         }
         db.write::<(), RebuildError>(move |tx| {
             for (index, leaf, entry, act, objects) in &prepared {
-                let fact = Fact { index: *index, leaf, envelope: &entry.envelope, act };
+                let fact = Fact { index: *index, leaf: *leaf, envelope: &entry.envelope, act };
                 projection::apply(tx, fact, objects)
                     .map_err(|source| RebuildError::Projection { index: *index, source })?;
-                let incident = entry.envelope.incident.to_string();
                 // A document's numbers are below 2^53.
-                let chain = ChainState { next_seq: entry.envelope.seq + 1, head: *leaf };
-                log::advance_chain(tx, &incident, &chain)?;
+                let chain = ChainState { next_seq: entry.envelope.seq + 1, head: (*leaf).into() };
+                log::advance_chain(tx, &entry.envelope.incident, &chain)?;
             }
             Ok(())
         })?;
@@ -123,10 +122,10 @@ pub(crate) fn rebuild_into(db: &Db, replicas: &Replicas, key: &LogKeys) -> Resul
         crate::upkeep::disposal::mark_disposed(db, &deployment, replicas)?;
     }
     db.write(collections::mark_repaired)?;
-    let (size, root, note) = (checkpoint.size, checkpoint.root.0, head.note);
+    let (size, root, note) = (checkpoint.size, checkpoint.root, head.note);
     db.write::<(), RebuildError>(move |tx| {
-        let empty = (0, &ledger::EMPTY_ROOT.0);
-        if !log::compare_and_swap(tx, empty, (size, &root), &last_time)? {
+        let empty = (0, ledger::EMPTY_ROOT);
+        if !log::compare_and_swap(tx, empty, (size, root), last_time)? {
             return Err(RebuildError::NotEmpty);
         }
         Ok(log::record_published(tx, size, &note)?)
@@ -193,13 +192,12 @@ fn rebuild_segments(
     id: &Digest,
     rebuilt: &mut Rebuilt,
 ) -> Result<(), RebuildError> {
-    let bytes = *id.as_bytes();
-    let row = db.read(|reader| collections::at(reader, &bytes))?;
+    let row = db.read(|reader| collections::at(reader, id))?;
     let Some(CollectionRow { sealer, .. }) = row else {
         return Ok(());
     };
-    let sealer = sealer.parse().or(Err(RebuildError::Entry { index: 0, reason: "sealer key".to_owned() }))?;
     rebuilt.collections += 1;
+    let collection = *id;
     let mut previous = Digest::ZERO;
     let mut next = 0;
     for key in replicas.list(&format!("seals/{id}/"))? {
@@ -232,7 +230,7 @@ fn rebuild_segments(
         next += 1;
         rebuilt.segments += 1;
         rebuilt.items += len(&items);
-        db.write::<(), DbError>(move |tx| collections::add_segment(tx, &bytes, &segment, items))?;
+        db.write::<(), DbError>(move |tx| collections::add_segment(tx, &collection, &segment, items))?;
     }
     Ok(())
 }

@@ -151,7 +151,7 @@ fn record(args: &RestoreArgs, size: u64) -> Result<()> {
     // An earlier try may have come this far, either directly or after the succession of a lost log key.
     for index in [Some(size), size.checked_add(1)].into_iter().flatten() {
         let row = foundation.db.read(|reader| crate::rows::entries::at(reader, index))?;
-        if row.is_some_and(|row| row.kind == EntryType::RecoveryPerformed.as_str()) {
+        if row.is_some_and(|row| row.kind == EntryType::RecoveryPerformed) {
             return foundation.sequencer.stop().map_err(anyhow::Error::msg);
         }
     }

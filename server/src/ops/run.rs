@@ -18,7 +18,6 @@ use anyhow::{Context as _, Result, bail};
 use certs::name::Subject;
 use certs::revocation::{Registry, Revocation};
 use evidence::entry::state::EndpointState;
-use evidence::id::{EndpointId, Generation};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +75,7 @@ fn attend(foundation: Foundation, program: &Program) -> Result<Opened> {
         "the database holds no roster: `exhibit-server init` was not finished, or `rebuild` is needed",
     )?;
     let (deployment, authority) = (foundation.config.deployment.clone(), foundation.authority.clone());
-    let people = People::open(deployment, authority, &newest.signed).context("open the roster")?;
+    let people = People::open(deployment, authority, &newest.signed.encode()).context("open the roster")?;
     let registry = Registry::new(CONNECTIONS_MAX);
     let live = LiveEndpoints::default();
     foundation.db.read(|db| remember(db, &registry, &live)).context(DATABASE)?;
@@ -95,10 +94,8 @@ pub struct Opened {
 /// Fills the deny list and the counts of starts from the rows.
 fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints) -> Result<(), DbError> {
     crate::services::mirrors::remember(db, registry)?;
-    let corrupt = || DbError::Corrupt { column: "endpoints.endpoint" };
     for row in rows::endpoints::all(db)? {
-        let id: EndpointId = row.endpoint.parse().or(Err(corrupt()))?;
-        let generation = Generation::new(row.generation).ok_or_else(corrupt)?;
+        let (id, generation) = (row.endpoint.clone(), row.generation);
         match row.state {
             EndpointState::Enrolled => {
                 registry.revoke(Revocation::EndpointBefore(id, generation));
@@ -109,7 +106,8 @@ fn remember(db: &rusqlite::Connection, registry: &Registry, live: &LiveEndpoints
             EndpointState::Admitted | EndpointState::Superseded => {}
         }
         if let Some(seen) = rows::endpoints::live(db, &row.endpoint)? {
-            live.remember(&seen.endpoint, u64::from(seen.generation), &seen.boot_id, seen.state_generation);
+            let generation = u64::from(seen.generation.number());
+            live.remember(seen.endpoint.as_str(), generation, &seen.boot_id, seen.state_generation);
         }
     }
     Ok(())

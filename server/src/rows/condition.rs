@@ -7,11 +7,11 @@ use crate::failure::Failure;
 use crate::rows::DbError;
 
 /// A condition for an entry.
-pub type Condition = Box<dyn FnOnce(&Connection) -> Result<(), Denied> + Send>;
+pub(crate) type Condition = Box<dyn FnOnce(&Connection) -> Result<(), Denied> + Send>;
 
 /// Why a condition does not hold.
 #[derive(Debug)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// The database failed.
     Db(DbError),
     /// It does not hold.
@@ -20,7 +20,7 @@ pub enum Denied {
 
 impl Denied {
     /// It does not hold; `text` is for the caller.
-    pub fn no(class: Class, text: impl Into<String>) -> Self {
+    pub(crate) fn no(class: Class, text: impl Into<String>) -> Self {
         Self::No(Failure::new(class, text))
     }
 }

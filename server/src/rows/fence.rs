@@ -2,7 +2,9 @@
 
 use evidence::digest::Digest;
 use evidence::disposal::Object;
+use evidence::entry::EntryType;
 use evidence::entry::state::CollectionState;
+use evidence::id::{Actor, IncidentId};
 use evidence::time::Time;
 use rusqlite::Connection;
 use store::{Disposable, Key};
@@ -13,7 +15,7 @@ use crate::rows::{DbError, collections, disposals, entries};
 
 /// Whether an approved plan destroys an object or has destroyed it: on `store`, or on any store. A later hold
 /// keeps what is left.
-pub fn is_disposed_of(
+pub(crate) fn is_disposed_of(
     reader: &Connection,
     key: &Key,
     store: Option<&str>,
@@ -41,23 +43,24 @@ pub fn is_disposed_of(
 
 /// A collection that is disposed of, or about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disposed {
-    pub plan: Digest,
+pub(crate) struct Disposed {
+    pub(crate) plan: Digest,
     /// When the plan was approved.
-    pub approved: String,
+    pub(crate) approved: Time,
     /// Who approved it.
-    pub by: Vec<String>,
+    pub(crate) by: Vec<Actor>,
 }
 
 impl std::fmt::Display for Disposed {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan: String = self.plan.to_string().chars().take(12).collect();
-        write!(out, "disposed of under plan {plan}, approved {} by {}", self.approved, self.by.join(" and "))
+        let by: Vec<String> = self.by.iter().map(ToString::to_string).collect();
+        write!(out, "disposed of under plan {plan}, approved {} by {}", self.approved, by.join(" and "))
     }
 }
 
 /// The plan by which a collection was destroyed or is being destroyed, with the persons who approved it.
-pub fn disposal_of(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Option<Disposed>, DbError> {
+pub(crate) fn disposal_of(reader: &Connection, id: &Digest, now: Time) -> Result<Option<Disposed>, DbError> {
     let Some(row) = disposals::condemned(reader, id)? else {
         return Ok(None);
     };
@@ -65,26 +68,29 @@ pub fn disposal_of(reader: &Connection, id: &[u8; 32], now: Time) -> Result<Opti
     if !is_gone && !may_be_destroyed(reader, &row.incident, now)? {
         return Ok(None);
     }
-    let plan = Digest(row.plan);
-    let text = plan.to_string();
+    let text = row.plan.to_string();
     let mut by = Vec::new();
-    let mut approved = String::new();
-    for entry in entries::of_kind_with_ref(reader, "disposition.approved", "plan", &text)? {
-        approved = entry.time;
-        by.push(entry.actor);
+    let mut approved = None;
+    for entry in entries::of_kind_with_ref(reader, EntryType::DispositionApproved, "plan", &text)? {
+        approved = Some(entry.time);
+        by.extend(entry.actor);
     }
-    Ok(Some(Disposed { plan, approved, by }))
+    let approved = approved.ok_or_else(|| DbError::Absent {
+        table: "entries",
+        key: format!("disposition.approved of plan {text}"),
+    })?;
+    Ok(Some(Disposed { plan: row.plan, approved, by }))
 }
 
 /// The digest under which the database knows an object of a store.
-fn id_of(object: &store::Disposable) -> [u8; 32] {
+fn id_of(object: &store::Disposable) -> Digest {
     match object {
-        store::Disposable::Collection(id) | store::Disposable::Detail(id) => *id,
+        store::Disposable::Collection(id) | store::Disposable::Detail(id) => Digest(*id),
     }
 }
 
 /// The name of a store's object, in the form that entries use.
-fn named(object: &store::Disposable, incident: &str) -> String {
+fn named(object: &store::Disposable, incident: &IncidentId) -> String {
     match object {
         store::Disposable::Collection(id) => Object::Collection(Digest(*id)).to_string(),
         store::Disposable::Detail(_) => format!("{incident}/details"),

@@ -1,67 +1,72 @@
 //! Legal holds and retention of incidents.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use evidence::digest::Digest;
+use evidence::id::{Actor, IncidentId};
+use evidence::time::Time;
+use rusqlite::Connection;
 
 use super::DbError;
+use super::column::values;
+use super::record::{find_value, list, record};
 
-/// A hold that is in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HoldRow {
-    /// Event id of its `hold.placed`.
-    pub hold: [u8; 32],
-    /// When it was placed.
-    pub placed: String,
-    /// Who placed it.
-    pub by: String,
-    /// Why; `None` if the reason was erased or never given.
-    pub reason: Option<String>,
+record! {
+    /// A hold that is in force.
+    HoldRow of "holds" by "h.incident", "h.hold" {
+        /// Event id of its `hold.placed`.
+        hold: Digest = "h.hold",
+        placed: Time = "h.placed",
+        /// Who placed it.
+        by: Actor = "h.by",
+        /// Why; `None` if the reason was erased or never given.
+        reason: Option<String> = "d.text",
+    }
 }
 
 /// Places a hold.
-pub fn place(
+pub(crate) fn place(
     tx: &Connection,
-    incident: &str,
+    incident: &IncidentId,
     row: &HoldRow,
-    detail: Option<&[u8; 32]>,
+    detail: Option<Digest>,
 ) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO holds (hold, incident, placed, by, detail, released) VALUES (?1, ?2, ?3, ?4, ?5, '')",
     )?
-    .execute(params![row.hold, incident, row.placed, row.by, detail])?;
+    .execute(values![row.hold, incident, row.placed, row.by, detail])?;
     Ok(())
 }
 
 /// Ends a hold of this incident. If the hold is not in force, nothing changes: the act's guard has already
 /// refused that.
-pub fn release(tx: &Connection, incident: &str, hold: &[u8; 32], time: &str) -> Result<(), DbError> {
+pub(crate) fn release(
+    tx: &Connection,
+    incident: &IncidentId,
+    hold: &Digest,
+    time: Time,
+) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE holds SET released = ?3 WHERE hold = ?2 AND incident = ?1 AND released = ''")?
-        .execute(params![incident, hold, time])?;
+        .execute(values![incident, hold, time])?;
     Ok(())
 }
 
 /// The holds of an incident that are in force, oldest first.
-pub fn standing(reader: &Connection, incident: &str) -> Result<Vec<HoldRow>, DbError> {
-    let mut statement = reader.prepare_cached(
-        "SELECT h.hold, h.placed, h.by, d.text FROM holds AS h LEFT JOIN details AS d ON d.digest = h.detail
-         WHERE h.incident = ?1 AND h.released = '' ORDER BY h.placed, h.hold",
-    )?;
-    let rows = statement.query_map([incident], |row| {
-        Ok(HoldRow { hold: row.get(0)?, placed: row.get(1)?, by: row.get(2)?, reason: row.get(3)? })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) fn standing(reader: &Connection, incident: &IncidentId) -> Result<Vec<HoldRow>, DbError> {
+    let rest = "FROM holds AS h LEFT JOIN details AS d ON d.digest = h.detail
+         WHERE h.incident = ?1 AND h.released = '' ORDER BY h.placed, h.hold";
+    list(reader, rest, values![incident])
 }
 
 /// Sets the time until which an incident's evidence is kept at least.
-pub fn set_retention(tx: &Connection, incident: &str, until: &str) -> Result<(), DbError> {
+pub(crate) fn set_retention(tx: &Connection, incident: &IncidentId, until: Time) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO retention (incident, until) VALUES (?1, ?2) ON CONFLICT (incident) DO UPDATE SET until = ?2",
     )?
-    .execute([incident, until])?;
+    .execute(values![incident, until])?;
     Ok(())
 }
 
 /// The time until which an incident's evidence is kept at least; `None` means without end.
-pub fn retention(reader: &Connection, incident: &str) -> Result<Option<String>, DbError> {
-    let mut statement = reader.prepare_cached("SELECT until FROM retention WHERE incident = ?1")?;
-    Ok(statement.query_row([incident], |row| row.get::<_, String>(0)).optional()?)
+pub(crate) fn retention(reader: &Connection, incident: &IncidentId) -> Result<Option<Time>, DbError> {
+    let sql = "SELECT until, incident FROM retention WHERE incident = ?1";
+    find_value(reader, "retention", sql, values![incident])
 }

@@ -1,70 +1,54 @@
 //! Incidents, and the erasable texts that acts name.
 
+use evidence::digest::Digest;
 use evidence::entry::state::IncidentState;
-
-use crate::rows::condition::Denied;
+use evidence::id::{Actor, IncidentId};
+use evidence::time::Time;
 use proto::status::Class;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::Connection;
 
 use super::DbError;
-use super::column::{self, Sql};
+use super::column::values;
+use super::record::{find, find_value, list, list_values, record};
+use crate::rows::condition::Denied;
 
-/// One incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IncidentRow {
-    pub incident: String,
-    /// Whether orders may be issued.
-    pub state: IncidentState,
-    pub severity: String,
-    /// Traffic light.
-    pub tlp: String,
-    /// RSIT class.
-    pub class: String,
-    /// Digest of the title's detail object.
-    pub detail: Option<[u8; 32]>,
-    /// The title; `None` if it was erased or never given.
-    pub title: Option<String>,
-    /// When it was opened.
-    pub opened: String,
-    /// Who opened it.
-    pub opened_by: String,
-    /// When it was closed; empty while it is open.
-    pub closed: String,
-    /// Number of entries in its chain.
-    pub entries: u64,
-    pub collections: u64,
+record! {
+    /// One incident.
+    IncidentRow of "incidents" by "i.incident" {
+        incident: IncidentId = "i.incident",
+        /// Whether orders may be issued.
+        state: IncidentState = "i.state",
+        severity: String = "i.severity",
+        /// Traffic light.
+        tlp: String = "i.tlp",
+        /// RSIT class.
+        class: String = "i.class",
+        /// Digest of the title's detail object.
+        detail: Option<Digest> = "i.detail",
+        /// The title; `None` if it was erased or never given.
+        title: Option<String> = "d.text",
+        opened: Time = "i.opened",
+        opened_by: Actor = "i.opened_by",
+        /// When it was closed; `None` while it is open.
+        closed: Option<Time> = "i.closed",
+        /// Number of entries in its chain.
+        entries: u64 = "coalesce(c.next_seq, 0) AS next_seq",
+        collections: u64 = "(SELECT count(*) FROM collections AS x WHERE x.incident = i.incident) AS collections",
+    }
 }
 
-const SELECT: &str = "SELECT i.incident, i.state, i.severity, i.tlp, i.class, i.detail, d.text, i.opened, i.opened_by,
-        i.closed, coalesce(c.next_seq, 0), (SELECT count(*) FROM collections AS x WHERE x.incident = i.incident)
-    FROM incidents AS i LEFT JOIN details AS d ON d.digest = i.detail LEFT JOIN chains AS c ON c.incident = i.incident";
-
-fn read_row(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
-    Ok(IncidentRow {
-        incident: row.get(0)?,
-        state: column::get(row, 1)?,
-        severity: row.get(2)?,
-        tlp: row.get(3)?,
-        class: row.get(4)?,
-        detail: row.get(5)?,
-        title: row.get(6)?,
-        opened: row.get(7)?,
-        opened_by: row.get(8)?,
-        closed: row.get(9)?,
-        entries: row.get(10)?,
-        collections: row.get(11)?,
-    })
-}
+const FROM: &str = "FROM incidents AS i LEFT JOIN details AS d ON d.digest = i.detail
+    LEFT JOIN chains AS c ON c.incident = i.incident";
 
 /// Opens an incident. Fails if the id is taken.
-pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
+pub(crate) fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO incidents (incident, state, severity, tlp, class, detail, opened, opened_by, closed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
-    .execute(params![
+    .execute(values![
         row.incident,
-        Sql(&row.state),
+        row.state,
         row.severity,
         row.tlp,
         row.class,
@@ -76,64 +60,63 @@ pub fn insert(tx: &Connection, row: &IncidentRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Closes (`closed` = time) or reopens (`closed` empty) an incident.
-pub fn set_state(tx: &Connection, incident: &str, state: IncidentState, closed: &str) -> Result<(), DbError> {
+/// Closes (`closed` = time) or reopens (`closed` = `None`) an incident.
+pub(crate) fn set_state(
+    tx: &Connection,
+    incident: &IncidentId,
+    state: IncidentState,
+    closed: Option<Time>,
+) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE incidents SET state = ?2, closed = ?3 WHERE incident = ?1")?
-        .execute(params![incident, Sql(&state), closed])?;
+        .execute(values![incident, state, closed])?;
     Ok(())
 }
 
 /// One incident.
-pub fn at(reader: &Connection, incident: &str) -> Result<Option<IncidentRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!("{SELECT} WHERE i.incident = ?1"))?;
-    Ok(statement.query_row([incident], read_row).optional()?)
+pub(crate) fn at(reader: &Connection, incident: &IncidentId) -> Result<Option<IncidentRow>, DbError> {
+    find(reader, &format!("{FROM} WHERE i.incident = ?1"), values![incident])
 }
 
 /// All incidents, newest first.
-pub fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "{SELECT} WHERE i.state = ?2 OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC"
-    ))?;
-    let rows = statement.query_map(params![open_only, Sql(&IncidentState::Open)], read_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) fn all(reader: &Connection, open_only: bool) -> Result<Vec<IncidentRow>, DbError> {
+    let rest = format!("{FROM} WHERE i.state = ?2 OR NOT ?1 ORDER BY i.opened DESC, i.incident DESC");
+    list(reader, &rest, values![open_only, IncidentState::Open])
 }
 
 /// Incident ids of one year, such as `INC-2026-`. Used to propose the next id.
-pub fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<String>, DbError> {
-    let mut statement =
-        reader.prepare_cached("SELECT incident FROM incidents WHERE substr(incident, 1, length(?1)) = ?1")?;
-    let rows = statement.query_map([prefix], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) fn ids_with_prefix(reader: &Connection, prefix: &str) -> Result<Vec<IncidentId>, DbError> {
+    let sql = "SELECT incident FROM incidents WHERE substr(incident, 1, length(?1)) = ?1";
+    list_values(reader, "incidents", sql, values![prefix])
 }
 
 /// Remembers a detail object. `None`: the object is already erased.
-pub fn insert_detail(
+pub(crate) fn insert_detail(
     tx: &Connection,
-    digest: &[u8; 32],
+    digest: &Digest,
     index: u64,
-    text: Option<&str>,
+    text: Option<String>,
 ) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO details (digest, idx, text) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING",
     )?
-    .execute(params![digest, index, text])?;
+    .execute(values![digest, index, text])?;
     Ok(())
 }
 
 /// Text of a detail object; `None` if it is unknown or erased.
-pub fn detail(reader: &Connection, digest: &[u8; 32]) -> Result<Option<String>, DbError> {
-    let mut statement = reader.prepare_cached("SELECT text FROM details WHERE digest = ?1")?;
-    Ok(statement.query_row([digest], |row| row.get::<_, Option<String>>(0)).optional()?.flatten())
+pub(crate) fn detail(reader: &Connection, digest: &Digest) -> Result<Option<String>, DbError> {
+    let sql = "SELECT text, digest FROM details WHERE digest = ?1";
+    Ok(find_value::<Option<String>>(reader, "details", sql, values![digest])?.flatten())
 }
 
 /// Empties the copy of an erased detail object.
-pub fn erase_detail(tx: &Connection, digest: &[u8; 32]) -> Result<(), DbError> {
-    tx.execute("UPDATE details SET text = NULL WHERE digest = ?1", [digest])?;
+pub(crate) fn erase_detail(tx: &Connection, digest: &Digest) -> Result<(), DbError> {
+    tx.execute("UPDATE details SET text = NULL WHERE digest = ?1", values![digest])?;
     Ok(())
 }
 
 /// The state of an incident. Fails if there is no such incident.
-pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<IncidentState, Denied> {
+pub(crate) fn must_exist(tx: &Connection, incident: &IncidentId) -> Result<IncidentState, Denied> {
     match at(tx, incident)? {
         Some(row) => Ok(row.state),
         None => Err(Denied::no(Class::Missing, format!("there is no incident {incident}"))),
@@ -141,7 +124,7 @@ pub(crate) fn must_exist(tx: &Connection, incident: &str) -> Result<IncidentStat
 }
 
 /// A condition for acts that need an open incident.
-pub fn guard_open(tx: &Connection, incident: &str) -> Result<(), Denied> {
+pub(crate) fn guard_open(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
     match must_exist(tx, incident)? {
         IncidentState::Open => Ok(()),
         state @ IncidentState::Closed => {

@@ -7,6 +7,7 @@ use evidence::digest::Digest;
 use evidence::disposal::Refusal;
 use evidence::entry::act::Act;
 use evidence::entry::state::IncidentState;
+use evidence::id::IncidentId;
 use evidence::time::Time;
 use proto::status::Class;
 use rusqlite::Connection;
@@ -17,13 +18,13 @@ use crate::rows::{self, DbError};
 
 /// What prevents the disposal of an incident's evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The incident is open.
-    pub is_open: bool,
+    pub(crate) is_open: bool,
     /// Holds in force, oldest first.
-    pub holds: Vec<HoldRow>,
+    pub(crate) holds: Vec<HoldRow>,
     /// The time until which it is kept at least. `None` means without end.
-    pub until: Option<Time>,
+    pub(crate) until: Option<Time>,
 }
 
 impl Standing {
@@ -31,20 +32,14 @@ impl Standing {
     ///
     /// # Errors
     /// An error of the database, or a malformed time in it.
-    pub fn of(reader: &Connection, incident: &str) -> Result<Option<Self>, DbError> {
+    pub(crate) fn of(reader: &Connection, incident: &IncidentId) -> Result<Option<Self>, DbError> {
         let Some(row) = rows::incidents::at(reader, incident)? else {
             return Ok(None);
-        };
-        let until = match holds::retention(reader, incident)? {
-            None => None,
-            Some(until) => {
-                Some(until.parse().map_err(|_not_a_time| DbError::Corrupt { column: "retention.until" })?)
-            }
         };
         Ok(Some(Self {
             is_open: row.state == IncidentState::Open,
             holds: holds::standing(reader, incident)?,
-            until,
+            until: holds::retention(reader, incident)?,
         }))
     }
 
@@ -52,9 +47,9 @@ impl Standing {
     ///
     /// # Errors
     /// The first reason why the evidence is kept; a hold before all others.
-    pub fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
+    pub(crate) fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
-            return Err(Refusal::Held { count: self.holds.len(), first: Digest(first.hold) });
+            return Err(Refusal::Held { count: self.holds.len(), first: first.hold });
         }
         if self.is_open {
             return Err(Refusal::Open);
@@ -71,7 +66,7 @@ impl Standing {
     ///
     /// # Errors
     /// [`LockOutlasts`] if the lock would still be in force after the retention has ended.
-    pub fn may_lock(&self, locked: Time) -> Result<(), LockOutlasts> {
+    pub(crate) fn may_lock(&self, locked: Time) -> Result<(), LockOutlasts> {
         match self.until {
             Some(until) if locked > until => Err(LockOutlasts { locked, until }),
             _ => Ok(()),
@@ -80,31 +75,35 @@ impl Standing {
 }
 
 /// Whether nothing keeps the evidence of an incident.
-pub(crate) fn may_be_destroyed(reader: &Connection, incident: &str, now: Time) -> Result<bool, DbError> {
+pub(crate) fn may_be_destroyed(
+    reader: &Connection,
+    incident: &IncidentId,
+    now: Time,
+) -> Result<bool, DbError> {
     Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }
 
 /// A lock that nobody could lift when the evidence must be destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a lock until {locked} outlasts the incident's retention, which ends {until}")]
-pub struct LockOutlasts {
+pub(crate) struct LockOutlasts {
     /// The time until which it would be in force.
-    pub locked: Time,
+    pub(crate) locked: Time,
     /// The time until which the incident keeps its evidence.
-    pub until: Time,
+    pub(crate) until: Time,
 }
 
 /// The guard of `hold.placed`, `hold.released` and `retention.changed`, for the transaction that records the act.
 ///
 /// # Errors
 /// A refusal if there is no such incident, or no such hold in force.
-pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Denied> {
+pub(crate) fn guard(tx: &Connection, incident: &IncidentId, change: &Change) -> Result<(), Denied> {
     let Some(standing) = Standing::of(tx, incident)? else {
         return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
     };
     match change {
         Change::Other => Ok(()),
-        Change::Release(hold) if standing.holds.iter().any(|row| row.hold == hold.0) => Ok(()),
+        Change::Release(hold) if standing.holds.iter().any(|row| row.hold == *hold) => Ok(()),
         Change::Release(hold) => {
             Err(Denied::no(Class::Precondition, format!("no hold {hold} stands on {incident}")))
         }
@@ -113,7 +112,7 @@ pub fn guard(tx: &Connection, incident: &str, change: &Change) -> Result<(), Den
 
 /// What an act changes, as far as its guard must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// A hold ends.
     Release(Digest),
     /// A hold begins or the retention changes. Both are always possible.
@@ -123,7 +122,7 @@ pub enum Change {
 impl Change {
     /// Reads the change from an act whose refs are those of its type.
     #[must_use]
-    pub fn of(act: &Act) -> Self {
+    pub(crate) fn of(act: &Act) -> Self {
         let hold = act.reference("hold").and_then(|hold| hold.parse().ok());
         hold.map_or(Self::Other, Self::Release)
     }
@@ -139,9 +138,9 @@ mod tests {
 
     fn hold(number: u8) -> HoldRow {
         HoldRow {
-            hold: [number; 32],
-            placed: "2026-01-01T00:00:00.000Z".to_owned(),
-            by: "person:ada".to_owned(),
+            hold: Digest([number; 32]),
+            placed: time("2026-01-01T00:00:00.000Z"),
+            by: "person:ada".parse().unwrap(),
             reason: None,
         }
     }

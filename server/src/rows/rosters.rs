@@ -1,76 +1,84 @@
 //! Rosters and logins.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use evidence::digest::Digest;
+use evidence::document::Document as _;
+use evidence::entry::ActObject;
+use evidence::id::PersonId;
+use evidence::json;
+use evidence::keys::PublicKey;
+use evidence::roster::Roster;
+use evidence::time::Time;
+use rusqlite::Connection;
 
 use super::DbError;
+use super::column::{Unfit, values};
+use super::record::{find, insert as insert_row, record};
 
-/// One published roster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RosterRow {
-    pub version: u64,
-    /// Digest of the roster document.
-    pub digest: [u8; 32],
-    /// Until when it is in force.
-    pub not_after: String,
-    /// The signed object.
-    pub signed: Vec<u8>,
-    /// The entry that published it.
-    pub index: u64,
+record! {
+    /// One published roster.
+    RosterRow of "rosters" by "version" {
+        version: u64 = "version",
+        /// Digest of the roster document.
+        digest: Digest = "digest",
+        /// Until when it is in force.
+        not_after: Time = "not_after",
+        /// The signed object.
+        signed: ActObject = "signed",
+        /// The entry that published it.
+        index: u64 = "idx",
+    }
 }
 
-const COLUMNS: &str = "version, digest, not_after, signed, idx";
-
-fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RosterRow> {
-    Ok(RosterRow {
-        version: row.get(0)?,
-        digest: row.get(1)?,
-        not_after: row.get(2)?,
-        signed: row.get(3)?,
-        index: row.get(4)?,
-    })
+impl RosterRow {
+    /// The document that the signed object carries.
+    pub(crate) fn roster(&self) -> Result<Roster, DbError> {
+        let corrupt = |source: Unfit| DbError::Corrupt {
+            table: "rosters",
+            column: "signed".to_owned(),
+            key: format!("version {}", self.version),
+            source,
+        };
+        let roster: Roster =
+            json::parse_document(&self.signed.document).map_err(|source| corrupt(source.into()))?;
+        roster.validate().map_err(|rule| corrupt(rule.into()))?;
+        Ok(roster)
+    }
 }
 
 /// Adds a roster.
-pub fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
-    tx.prepare_cached(
-        "INSERT INTO rosters (version, digest, not_after, signed, idx) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![roster.version, roster.digest, roster.not_after, roster.signed, roster.index])?;
-    Ok(())
+pub(crate) fn insert(tx: &Connection, roster: &RosterRow) -> Result<(), DbError> {
+    insert_row(tx, roster)
 }
 
 /// The roster in force when the entry at `index` was recorded.
-pub fn in_force_at(reader: &Connection, index: u64) -> Result<Option<RosterRow>, DbError> {
-    let mut statement = reader.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM rosters WHERE idx < ?1 ORDER BY version DESC LIMIT 1"
-    ))?;
-    Ok(statement.query_row([index], read_row).optional()?)
+pub(crate) fn in_force_at(reader: &Connection, index: u64) -> Result<Option<RosterRow>, DbError> {
+    find(reader, "FROM rosters WHERE idx < ?1 ORDER BY version DESC LIMIT 1", values![index])
 }
 
 /// The newest roster.
-pub fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters ORDER BY version DESC LIMIT 1"))?;
-    Ok(statement.query_row([], read_row).optional()?)
+pub(crate) fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
+    find(reader, "FROM rosters ORDER BY version DESC LIMIT 1", [])
 }
 
 /// The roster of a version.
-pub fn of_version(reader: &Connection, version: u64) -> Result<Option<RosterRow>, DbError> {
-    let mut statement =
-        reader.prepare_cached(&format!("SELECT {COLUMNS} FROM rosters WHERE version = ?1"))?;
-    Ok(statement.query_row([version], read_row).optional()?)
+pub(crate) fn of_version(reader: &Connection, version: u64) -> Result<Option<RosterRow>, DbError> {
+    find(reader, "FROM rosters WHERE version = ?1", values![version])
+}
+
+record! {
+    /// One login. The collector only writes these rows; people and tools read them.
+    LoginRow of "logins" by "idx" {
+        /// The entry `login.issued`.
+        index: u64 = "idx",
+        person: PersonId = "person",
+        /// Fingerprint of the roster key, as the entry says.
+        key: String = "key",
+        tls_key: PublicKey = "tls_key",
+        time: Time = "time",
+    }
 }
 
 /// Records a login.
-pub fn insert_login(
-    tx: &Connection,
-    index: u64,
-    person: &str,
-    key: &str,
-    tls_key: &str,
-    time: &str,
-) -> Result<(), DbError> {
-    tx.prepare_cached("INSERT INTO logins (idx, person, key, tls_key, time) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![index, person, key, tls_key, time])?;
-    Ok(())
+pub(crate) fn insert_login(tx: &Connection, login: &LoginRow) -> Result<(), DbError> {
+    insert_row(tx, login)
 }

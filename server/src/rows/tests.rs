@@ -1,6 +1,33 @@
-use store::Wanting;
+use evidence::digest::Digest;
+use evidence::id::{Generation, IncidentId};
+use evidence::item::Kind;
+use evidence::item::outcome::Outcome;
+use evidence::time::Time;
+use store::{Key, Wanting};
 
 use super::*;
+
+mod columns;
+
+fn key(number: u8) -> Key {
+    Key::document(&[number; 32])
+}
+
+/// A collection of `web-03` that runs.
+fn new_collection(id: Digest) -> collections::NewCollection {
+    collections::NewCollection {
+        id,
+        incident: IncidentId::new(2026, 1).unwrap(),
+        order: Digest([1; 32]),
+        endpoint: "web-03".parse().unwrap(),
+        generation: Generation::FIRST,
+        attempt: 1,
+        delegation: Digest([2; 32]),
+        sealer: evidence::keys::SigningKey::from_seed(&[9; 32]).public(),
+        begun: "2026-11-21T00:00:00.000Z".parse().unwrap(),
+        index: 5,
+    }
+}
 
 fn fresh() -> (tempfile::TempDir, Db) {
     let place = tempfile::tempdir().unwrap();
@@ -49,32 +76,34 @@ fn every_commit_is_flushed() {
 fn a_failed_job_undoes_only_itself() {
     let (_place, db) = fresh();
     std::thread::scope(|scope| {
-        for number in 0..64_u32 {
+        for number in 0..64_u8 {
             let db = &db;
             scope.spawn(move || {
                 let result = db.write::<(), DbError>(move |tx| {
-                    want(tx, "one", &format!("key {number}"), Wanting::Missing)?;
+                    want(tx, "one", &key(number), Wanting::Missing)?;
                     if number % 2 == 0 { Ok(()) } else { Err(DbError::Closed) }
                 });
                 assert_eq!(result.is_ok(), number % 2 == 0);
             });
         }
     });
-    let tasks = db.read(|reader| repairs_due(reader, evidence::time::Time::MAX.unix_ms(), 1000)).unwrap();
+    let tasks = db.read(|reader| repairs_due(reader, Time::MAX.unix_ms(), 1000)).unwrap();
     assert_eq!(tasks.len(), 32);
-    assert!(tasks.iter().all(|task| task.key.ends_with(['0', '2', '4', '6', '8'])));
+    let mut found: Vec<Key> = tasks.into_iter().map(|task| task.key).collect();
+    found.sort();
+    assert_eq!(found, (0..64).step_by(2).map(key).collect::<Vec<_>>());
 }
 
 #[test]
 fn what_is_written_is_there_after_reopening() {
     let (place, db) = fresh();
-    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Missing)).unwrap();
-    db.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Damaged)).unwrap();
+    db.write::<(), DbError>(|tx| want(tx, "one", &key(1), Wanting::Missing)).unwrap();
+    db.write::<(), DbError>(|tx| want(tx, "one", &key(1), Wanting::Damaged)).unwrap();
     drop(db);
     let db = Db::open(&place.path().join("exhibit.db"), 1).unwrap();
     let tasks = db.read(|reader| repairs_due(reader, 0, 10)).unwrap();
     assert_eq!(tasks.len(), 1);
-    assert_eq!(tasks[0].wanting, "damaged");
+    assert_eq!(tasks[0].wanting, Wanting::Damaged);
 }
 
 #[test]
@@ -83,7 +112,7 @@ fn a_reader_sees_one_state_throughout() {
     let reading = db.clone();
     db.read::<(), DbError>(|reader| {
         let before = repairs_waiting(reader)?;
-        reading.write::<(), DbError>(|tx| want(tx, "one", "a", Wanting::Missing))?;
+        reading.write::<(), DbError>(|tx| want(tx, "one", &key(1), Wanting::Missing))?;
         assert_eq!(repairs_waiting(reader)?, before);
         Ok(())
     })
@@ -94,16 +123,15 @@ fn a_reader_sees_one_state_throughout() {
 #[test]
 fn the_end_of_the_log_moves_only_from_where_the_caller_believes_it() {
     let (_place, db) = fresh();
-    let empty = ledger::hash::EMPTY_ROOT.0;
-    let swap = |old: (u64, [u8; 32]), new: (u64, [u8; 32])| {
-        let time = "2026-11-21T00:00:00.000Z";
-        db.write::<bool, DbError>(move |tx| log::compare_and_swap(tx, (old.0, &old.1), (new.0, &new.1), time))
-            .unwrap()
+    let empty = ledger::hash::EMPTY_ROOT;
+    let root = |number: u8| ledger::Hash([number; 32]);
+    let swap = |old: (u64, ledger::Hash), new: (u64, ledger::Hash)| {
+        db.write::<bool, DbError>(move |tx| log::compare_and_swap(tx, old, new, Some(Time::EPOCH))).unwrap()
     };
-    assert!(swap((0, empty), (3, [3; 32])));
-    assert!(!swap((0, empty), (5, [5; 32])));
-    assert!(!swap((3, [9; 32]), (5, [5; 32])));
-    assert_eq!(db.read(log::state).unwrap().root, [3; 32]);
+    assert!(swap((0, empty), (3, root(3))));
+    assert!(!swap((0, empty), (5, root(5))));
+    assert!(!swap((3, root(9)), (5, root(5))));
+    assert_eq!(db.read(log::state).unwrap().root, root(3));
 }
 
 #[test]
@@ -111,30 +139,15 @@ fn a_million_items_are_found_by_path_and_by_page() {
     // A tenth of a million keeps the test short; the plan must use the index whatever the number.
     const ITEMS: u64 = 100_000;
     let (_place, db) = fresh();
-    let id = [7; 32];
-    db.write::<(), DbError>(move |tx| {
-        let new = collections::NewCollection {
-            id,
-            incident: "INC-2026-0001",
-            order: [1; 32],
-            endpoint: "web-03",
-            generation: 1,
-            attempt: 1,
-            delegation: [2; 32],
-            sealer: "ssh-ed25519 AAAA",
-            begun: "2026-11-21T00:00:00.000Z",
-            index: 5,
-        };
-        collections::insert(tx, &new)
-    })
-    .unwrap();
+    let id = Digest([7; 32]);
+    db.write::<(), DbError>(move |tx| collections::insert(tx, &new_collection(id))).unwrap();
     for segment in 0..10 {
         db.write::<(), DbError>(move |tx| {
             let first = segment * ITEMS / 10;
             let row = collections::SegmentRow {
                 index: segment,
-                sha256: [3; 32],
-                seal_sha256: [4; 32],
+                sha256: Digest([3; 32]),
+                seal_sha256: Digest([4; 32]),
                 stored_len: 10,
                 seal_len: 5,
                 plain_start: segment * 100,
@@ -148,8 +161,8 @@ fn a_million_items_are_found_by_path_and_by_page() {
                 n,
                 segment,
                 path: format!("/var/lib/{}/file-{n}", n % 100).into_bytes(),
-                outcome: if n % 1000 == 0 { "denied" } else { "ok" }.to_owned(),
-                kind: "file".to_owned(),
+                outcome: if n % 1000 == 0 { Outcome::Denied } else { Outcome::Ok },
+                kind: Kind::File,
                 at: Some(n * 1024),
                 data: Some(n * 1024 + 512),
                 size: Some(100),
@@ -183,26 +196,14 @@ fn a_million_items_are_found_by_path_and_by_page() {
 #[test]
 fn a_lost_copy_leaves_the_count_until_it_is_made_again() {
     let (_place, db) = fresh();
-    let (id, sha256) = ([7; 32], [3; 32]);
-    let key = store::Key::segment(&id, 0, &sha256);
+    let (id, sha256) = (Digest([7; 32]), Digest([3; 32]));
+    let key = Key::segment(id.as_bytes(), 0, sha256.as_bytes());
     db.write::<(), DbError>(move |tx| {
-        let new = collections::NewCollection {
-            id,
-            incident: "INC-2026-0001",
-            order: [1; 32],
-            endpoint: "web-03",
-            generation: 1,
-            attempt: 1,
-            delegation: [2; 32],
-            sealer: "ssh-ed25519 AAAA",
-            begun: "2026-11-21T00:00:00.000Z",
-            index: 5,
-        };
-        collections::insert(tx, &new)?;
+        collections::insert(tx, &new_collection(id))?;
         let row = collections::SegmentRow {
             index: 0,
             sha256,
-            seal_sha256: [4; 32],
+            seal_sha256: Digest([4; 32]),
             stored_len: 10,
             seal_len: 5,
             plain_start: 0,
@@ -222,28 +223,23 @@ fn a_lost_copy_leaves_the_count_until_it_is_made_again() {
         })
         .unwrap()
     };
-    let (lost, text) = (key.clone(), key.to_string());
+    let lost = key.clone();
     db.write::<(), DbError>(move |tx| {
-        want(tx, "one", &text, store::Wanting::Damaged)?;
+        want(tx, "one", &lost, Wanting::Damaged)?;
         super::lost(tx, &lost, 1)
     })
     .unwrap();
     assert_eq!(copies(), 1);
-    assert_eq!(db.read(|reader| lacking(reader, key.as_str())).unwrap(), ["one"]);
+    assert_eq!(db.read(|reader| lacking(reader, &key)).unwrap(), ["one"]);
     // Hearing of it twice, or of a seal, makes no more of it.
-    let (again, seal) = (key.clone(), store::Key::seal(&id, 0, &[4; 32]));
+    let (again, seal) = (key.clone(), Key::seal(id.as_bytes(), 0, &[4; 32]));
     db.write::<(), DbError>(move |tx| {
         super::lost(tx, &again, 2)?;
         super::lost(tx, &seal, 0)
     })
     .unwrap();
     assert_eq!(copies(), 1);
-    let task = RepairTask {
-        store: "one".to_owned(),
-        key: key.to_string(),
-        wanting: "damaged".to_owned(),
-        attempts: 0,
-    };
+    let task = RepairTask { store: "one".to_owned(), key, wanting: Wanting::Damaged, attempts: 0 };
     db.write::<(), DbError>(move |tx| repair_done(tx, &task, Some(2))).unwrap();
     assert_eq!(copies(), 2);
 }
@@ -257,6 +253,9 @@ fn a_time_of_the_newest_entry_that_cannot_be_read_is_never_taken_for_none() {
         db.write::<_, DbError>(move |tx| Ok(tx.execute(change, rusqlite::params![size, last_time])?))
             .unwrap();
         let read = db.read(log::state);
-        assert!(matches!(read, Err(DbError::Corrupt { column: "log.last_time" })), "{size} {last_time:?}");
+        let Err(DbError::Corrupt { table: "log", column, .. }) = read else {
+            panic!("{size} {last_time:?}: {read:?}");
+        };
+        assert_eq!(column, "last_time");
     }
 }

@@ -2,7 +2,9 @@
 //! follow as well. Guarantee: the decision is made inside the caller's transaction, so that a recorded hold
 //! counts at once.
 
+use evidence::digest::Digest;
 use evidence::disposal::Claim;
+use evidence::id::Chain;
 use evidence::time::Time;
 use rusqlite::Connection;
 
@@ -10,19 +12,19 @@ use crate::rows::retention::may_be_destroyed;
 use crate::rows::{DbError, disposals};
 
 /// Whether a text that an approved plan names stays at `now`.
-pub fn text_stays(reader: &Connection, text: &[u8; 32], now: Time) -> Result<bool, DbError> {
+pub(crate) fn text_stays(reader: &Connection, text: &Digest, now: Time) -> Result<bool, DbError> {
     let mut of_deployment = false;
     let mut claims = Vec::new();
     for row in disposals::namings(reader, text)? {
-        if row.incident.is_empty() {
+        let Chain::Incident(incident) = &row.incident else {
             of_deployment = true;
             continue;
-        }
+        };
         claims.push(Claim {
             named: row.named,
             planned: row.planned,
             is_reason: row.is_reason,
-            is_free: may_be_destroyed(reader, &row.incident, now)?,
+            is_free: may_be_destroyed(reader, incident, now)?,
         });
     }
     Ok(evidence::disposal::text_stays(of_deployment, claims))

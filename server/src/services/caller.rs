@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certs::connection::PeerInfo;
 use certs::name::Subject;
-use evidence::id::{EndpointId, Generation, MirrorId, PersonId};
+use evidence::id::{EndpointId, Generation, IncidentId, MirrorId, PersonId};
 use evidence::signed::Signed;
 use proto::status::Class;
 use proto::v1;
@@ -49,6 +49,24 @@ pub fn mirror<T>(request: &Request<T>) -> Result<MirrorId, Failure> {
 fn peer<T>(request: &Request<T>) -> Result<Arc<PeerInfo>, Failure> {
     certs::connection::peer(request)
         .ok_or_else(|| Failure::new(Class::Unidentified, "the connection has no identity"))
+}
+
+/// Of which incident a list is asked for.
+pub enum Filter {
+    /// Of every incident.
+    All,
+    /// Of a text that names no incident: such a list is empty.
+    Nothing,
+    One(IncidentId),
+}
+
+/// Reads the incident of a list's request: the empty text asks for all of them.
+pub fn incident_filter(text: &str) -> Filter {
+    match (text, text.parse()) {
+        ("", _) => Filter::All,
+        (_, Ok(incident)) => Filter::One(incident),
+        (_, Err(_names_none)) => Filter::Nothing,
+    }
 }
 
 /// A signed document that must be there.

@@ -75,12 +75,12 @@ impl EndpointService for Endpoints {
 }
 
 fn wire(collector: &Collector, row: EndpointRow, remembered: Option<rows::endpoints::LiveRow>) -> WireRow {
-    let view = collector.live.view(&row.endpoint, u64::from(row.generation));
+    let view = collector.live.view(row.endpoint.as_str(), u64::from(row.generation.number()));
     let remembered = remembered.filter(|live| live.generation == row.generation);
     let seen_now = Time::from_unix_ms(view.last_seen_unix_ms).filter(|_| view.last_seen_unix_ms > 0);
     let (mut last_seen, mut agent_version) = (String::new(), view.agent_version);
     if let Some(live) = remembered {
-        last_seen = live.last_seen;
+        last_seen = live.last_seen.to_string();
         if agent_version.is_empty() {
             agent_version = live.agent;
         }
@@ -89,9 +89,9 @@ fn wire(collector: &Collector, row: EndpointRow, remembered: Option<rows::endpoi
         last_seen = seen.to_string();
     }
     WireRow {
-        endpoint: row.endpoint,
-        generation: u64::from(row.generation),
-        evidence_key: row.fingerprint,
+        endpoint: row.endpoint.to_string(),
+        generation: u64::from(row.generation.number()),
+        evidence_key: row.fingerprint.map(|key| key.to_string()).unwrap_or_default(),
         state: row.state.to_string(),
         connected: view.connected,
         last_seen,

@@ -16,7 +16,6 @@ use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::PublicKey;
 use evidence::signed::Signed;
-use evidence::time::Time;
 use proto::status::Class;
 use proto::v1;
 use rusqlite::Connection;
@@ -54,7 +53,7 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
         ("generation", token.generation.to_string()),
         ("token", signed.digest().to_string()),
     ];
-    let (endpoint, generation) = (token.endpoint.to_string(), token.generation.number());
+    let (endpoint, generation) = (token.endpoint.clone(), token.generation);
     let condition: Condition = Box::new(move |tx| may_admit(tx, &endpoint, generation));
     collector
         .recorder
@@ -63,11 +62,11 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
 }
 
 /// A slot is admitted for the generation after the newest that enrolled.
-fn may_admit(tx: &Connection, endpoint: &str, generation: u32) -> Result<(), Denied> {
-    check_next(endpoint, newest_enrolled(tx, endpoint)?, generation)
+fn may_admit(tx: &Connection, endpoint: &EndpointId, generation: Generation) -> Result<(), Denied> {
+    check_next(endpoint, newest_enrolled(tx, endpoint)?, generation.number())
 }
 
-fn check_next(endpoint: &str, newest: u32, generation: u32) -> Result<(), Denied> {
+fn check_next(endpoint: &EndpointId, newest: u32, generation: u32) -> Result<(), Denied> {
     let text = match newest.checked_add(1) {
         Some(next) if next == generation => return Ok(()),
         Some(next) => {
@@ -81,10 +80,10 @@ fn check_next(endpoint: &str, newest: u32, generation: u32) -> Result<(), Denied
 }
 
 /// Newest generation that ever enrolled; 0 when none did.
-fn newest_enrolled(tx: &Connection, endpoint: &str) -> Result<u32, DbError> {
+fn newest_enrolled(tx: &Connection, endpoint: &EndpointId) -> Result<u32, DbError> {
     let rows = rows::endpoints::all(tx)?;
-    let taken = rows.iter().filter(|row| row.endpoint == endpoint && row.state != EndpointState::Admitted);
-    Ok(taken.map(|row| row.generation).max().unwrap_or(0))
+    let taken = rows.iter().filter(|row| row.endpoint == *endpoint && row.state != EndpointState::Admitted);
+    Ok(taken.map(|row| row.generation.number()).max().unwrap_or(0))
 }
 
 /// Enrols an endpoint.
@@ -98,7 +97,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
     check_csr(csr, &request.csr_sha256, &request.tls_key)?;
     let event = signed.digest();
-    let is_again = token_row.used_by == Some(event.0);
+    let is_again = token_row.used_by == Some(event);
     if !is_again {
         token.check_time(crate::clock::now()).map_err(|error| Failure::precondition(chain(&error)))?;
     }
@@ -109,10 +108,10 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         ("token", request.token.to_string()),
     ];
     let wanted = Wanted {
-        endpoint: request.endpoint.to_string(),
-        generation: request.generation.number(),
-        token: request.token.0,
-        keys: [request.evidence_key.to_string(), request.tls_key.to_string()],
+        endpoint: request.endpoint.clone(),
+        generation: request.generation,
+        token: request.token,
+        keys: [request.evidence_key.clone(), request.tls_key.clone()],
     };
     let condition: Condition = Box::new(move |tx| may_enrol(tx, &wanted));
     let recorded = collector
@@ -139,10 +138,10 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
 }
 
 struct Wanted {
-    endpoint: String,
-    generation: u32,
-    token: [u8; 32],
-    keys: [String; 2],
+    endpoint: EndpointId,
+    generation: Generation,
+    token: Digest,
+    keys: [PublicKey; 2],
 }
 
 fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
@@ -162,9 +161,9 @@ fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
         _ => return Err(used("the slot is taken")),
     }
     may_admit(tx, &wanted.endpoint, wanted.generation)?;
-    let taken = rows::endpoints::all(tx)?
-        .iter()
-        .any(|row| wanted.keys.contains(&row.evidence_key) || wanted.keys.contains(&row.tls_key));
+    let taken = rows::endpoints::all(tx)?.iter().any(|row| {
+        [&row.evidence_key, &row.tls_key].into_iter().flatten().any(|key| wanted.keys.contains(key))
+    });
     if taken {
         return Err(Denied::no(
             Class::Exists,
@@ -178,12 +177,12 @@ async fn registered(
     collector: &Collector,
     token: &Digest,
 ) -> Result<(rows::endpoints::TokenRow, Token), Failure> {
-    let id = token.0;
+    let id = *token;
     let row = collector.db.read_async(move |db| rows::endpoints::token(db, &id)).await?;
     let Some(row) = row else {
         return Err(Failure::missing("no such token is registered"));
     };
-    let signed = collector.document(Key::document(&id)).await?;
+    let signed = collector.document(Key::document(id.as_bytes())).await?;
     let token = signed.read().or_internal("read the token")?;
     Ok((row, token))
 }
@@ -203,7 +202,9 @@ pub async fn renew(
         return Err(Failure::forbidden("an endpoint renews its own certificate only"));
     }
     let row = enrolled(collector, &unverified.endpoint, unverified.generation).await?;
-    let evidence_key: PublicKey = row.evidence_key.parse().or_internal("read the endpoint's key")?;
+    let evidence_key = row
+        .evidence_key
+        .ok_or_else(|| Failure::internal("read the endpoint's key", "an enrolled endpoint has no key"))?;
     let renewal = Renewal::verify(&signed, &evidence_key)
         .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
     if renewal.deployment != collector.deployment {
@@ -214,7 +215,7 @@ pub async fn renew(
         within_grace(collector, row.index).await?;
     }
     let refs = [("endpoint", renewal.endpoint.to_string()), ("generation", renewal.generation.to_string())];
-    let (endpoint, generation) = (renewal.endpoint.to_string(), renewal.generation.number());
+    let (endpoint, generation) = (renewal.endpoint.clone(), renewal.generation);
     let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &endpoint, generation)? {
         Some(row) if row.state == EndpointState::Enrolled => Ok(()),
         _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
@@ -235,8 +236,8 @@ async fn enrolled(
     endpoint: &EndpointId,
     generation: Generation,
 ) -> Result<EndpointRow, Failure> {
-    let (id, number) = (endpoint.to_string(), generation.number());
-    let row = collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
+    let id = endpoint.clone();
+    let row = collector.db.read_async(move |db| rows::endpoints::at(db, &id, generation)).await?;
     row.filter(|row| row.state == EndpointState::Enrolled).ok_or_else(|| {
         Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here; enrol it anew"))
     })
@@ -249,7 +250,7 @@ async fn still_current(
     tls_key: &PublicKey,
 ) -> Result<(), Failure> {
     let row = enrolled(collector, endpoint, generation).await?;
-    if row.tls_key == tls_key.to_string() {
+    if row.tls_key.as_ref() == Some(tls_key) {
         return Ok(());
     }
     Err(Failure::precondition("a newer certificate request took the place of this one"))
@@ -258,11 +259,10 @@ async fn still_current(
 /// The newest certificate was issued when the row last changed; after life and grace the endpoint must enrol anew.
 async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> {
     let entry = collector.db.read_async(move |db| rows::entries::at(db, index)).await?;
-    let issued: Option<Time> = entry.and_then(|entry| entry.time.parse().ok());
-    let Some(issued) = issued else {
-        return Err(Failure::internal("renew the certificate", format!("entry {index} has no time")));
+    let Some(entry) = entry else {
+        return Err(Failure::internal("renew the certificate", format!("entry {index} has no row")));
     };
-    let end = crate::clock::end_of_wait(issued, ENDPOINT_LIFE + ENDPOINT_GRACE);
+    let end = crate::clock::end_of_wait(entry.time, ENDPOINT_LIFE + ENDPOINT_GRACE);
     if crate::clock::now() <= end {
         return Ok(());
     }
@@ -295,10 +295,11 @@ mod tests {
 
     #[test]
     fn no_generation_follows_the_last_one() {
-        assert!(check_next("web-1", 0, 1).is_ok());
-        assert!(check_next("web-1", u32::MAX - 1, u32::MAX).is_ok());
+        let endpoint: EndpointId = "web-1".parse().unwrap();
+        assert!(check_next(&endpoint, 0, 1).is_ok());
+        assert!(check_next(&endpoint, u32::MAX - 1, u32::MAX).is_ok());
         for (newest, generation) in [(0, 0), (0, 2), (1, 1), (u32::MAX, u32::MAX), (u32::MAX, 0)] {
-            assert!(check_next("web-1", newest, generation).is_err(), "{generation} after {newest}");
+            assert!(check_next(&endpoint, newest, generation).is_err(), "{generation} after {newest}");
         }
     }
 }

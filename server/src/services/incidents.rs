@@ -79,7 +79,7 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
     if weighed.act.fields.len() != OPENED_FIELDS.len() {
         return Err(Failure::malformed("incident.opened has the fields class, severity and tlp, no others"));
     }
-    let id = incident.to_string();
+    let id = incident.clone();
     let condition: Condition = Box::new(move |tx| match rows::incidents::at(tx, &id)? {
         None => Ok(()),
         Some(_) => {
@@ -116,7 +116,7 @@ pub async fn record(incidents: &Incidents, signed: Signed, detail: &[u8]) -> Res
         EntryType::MirrorAdmitted => crate::services::mirrors::admit(collector, weighed).await,
         EntryType::MirrorRetired => crate::services::mirrors::retire(collector, weighed).await,
         EntryType::HoldPlaced | EntryType::HoldReleased | EntryType::RetentionChanged => {
-            let (incident, change) = (incident_of(&weighed)?.to_string(), Change::of(&weighed.act));
+            let (incident, change) = (incident_of(&weighed)?, Change::of(&weighed.act));
             if !weighed.act.fields.is_empty() {
                 return Err(Failure::malformed(format!("{} has no fields", weighed.act.act)));
             }
@@ -128,14 +128,14 @@ pub async fn record(incidents: &Incidents, signed: Signed, detail: &[u8]) -> Res
             braked(&incidents.upkeep, weighed, condition).await
         }
         kind => {
-            let incident = incident_of(&weighed)?.to_string();
+            let incident = incident_of(&weighed)?;
             let condition: Condition = Box::new(move |tx| may_change(tx, &incident, kind));
             braked(&incidents.upkeep, weighed, condition).await
         }
     }
 }
 
-fn may_change(tx: &Connection, incident: &str, kind: EntryType) -> Result<(), Denied> {
+fn may_change(tx: &Connection, incident: &IncidentId, kind: EntryType) -> Result<(), Denied> {
     let state = must_exist(tx, incident)?;
     match (kind, state) {
         (EntryType::IncidentClosed, IncidentState::Closed) => {
@@ -156,11 +156,11 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
     let generation: Generation = reference("generation")?
         .parse()
         .map_err(|error| Failure::malformed(format!("ref generation: {error}")))?;
-    let (id, number) = (endpoint.to_string(), generation.number());
-    let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &id, number)? {
-        None => Err(Denied::no(Class::Missing, format!("there is no endpoint {id}#{number}"))),
+    let id = endpoint.clone();
+    let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &id, generation)? {
+        None => Err(Denied::no(Class::Missing, format!("there is no endpoint {id}#{generation}"))),
         Some(row) if row.state == EndpointState::Retired => {
-            Err(Denied::no(Class::Precondition, format!("endpoint {id}#{number} is retired already")))
+            Err(Denied::no(Class::Precondition, format!("endpoint {id}#{generation} is retired already")))
         }
         Some(_) => Ok(()),
     });
@@ -199,8 +199,7 @@ pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
         .db
         .read_async(move |db| rows::incidents::ids_with_prefix(db, &format!("INC-{year}-")))
         .await?;
-    let newest =
-        ids.iter().filter_map(|id| id.parse::<IncidentId>().ok()).map(|id| id.number()).max().unwrap_or(0);
+    let newest = ids.iter().map(IncidentId::number).max().unwrap_or(0);
     newest
         .checked_add(1)
         .and_then(|number| IncidentId::new(year, number))
@@ -216,7 +215,8 @@ pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::Inci
 
 /// One incident with its timeline.
 pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncidentResponse, Failure> {
-    let id = incident.to_owned();
+    let missing = || Failure::missing(format!("there is no incident {incident}"));
+    let id: IncidentId = incident.parse().map_err(|_no_id| missing())?;
     let found = collector
         .db
         .read_async(move |db| {
@@ -224,7 +224,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
                 return Ok::<_, DbError>(None);
             };
             let mut timeline = Vec::new();
-            for entry in rows::entries::of_chain(db, &id, 0, u64::from(u32::MAX))? {
+            for entry in rows::entries::of_chain(db, &Chain::from(id.clone()), 0, u64::from(u32::MAX))? {
                 let text = match &entry.detail {
                     Some(detail) => rows::incidents::detail(db, detail)?,
                     None => None,
@@ -236,7 +236,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
         })
         .await?;
     let Some((row, timeline, Some(standing))) = found else {
-        return Err(Failure::missing(format!("there is no incident {incident}")));
+        return Err(missing());
     };
     Ok(v1::ShowIncidentResponse {
         incident: Some(wire(row)),
@@ -262,19 +262,19 @@ fn timeline_row(entry: rows::entries::EntryRow, text: Option<String>) -> v1::Tim
     v1::TimelineRow {
         index: entry.index,
         seq: entry.seq,
-        time: entry.time,
-        r#type: entry.kind,
-        by: entry.actor,
+        time: entry.time.to_string(),
+        r#type: entry.kind.to_string(),
+        by: entry.actor.map(|actor| actor.to_string()).unwrap_or_default(),
         summary,
-        event: hex::encode(entry.event),
+        event: entry.event.to_string(),
     }
 }
 
 fn hold(row: rows::holds::HoldRow) -> v1::HoldRow {
     v1::HoldRow {
-        hold: hex::encode(row.hold),
-        placed: row.placed,
-        by: row.by,
+        hold: row.hold.to_string(),
+        placed: row.placed.to_string(),
+        by: row.by.to_string(),
         // Empty when the text of the reason was disposed of.
         reason: row.reason.unwrap_or_default(),
     }
@@ -288,15 +288,15 @@ fn shortened(value: &str) -> &str {
 
 fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
     v1::IncidentRow {
-        incident: row.incident,
+        incident: row.incident.to_string(),
         // Empty when the text of the title was disposed of.
         title: row.title.unwrap_or_default(),
         severity: row.severity,
         tlp: row.tlp,
         rsit_class: row.class,
         state: row.state.to_string(),
-        opened: row.opened,
-        opened_by: row.opened_by,
+        opened: row.opened.to_string(),
+        opened_by: row.opened_by.to_string(),
         entries: row.entries,
         collections: row.collections,
     }

@@ -22,7 +22,7 @@ use crate::blocking::blocking;
 use crate::collector::Collector;
 use crate::failure::{Failure, OrFailure as _};
 use crate::log::ledger::FsckOptions;
-use crate::rows::{self, DbError};
+use crate::rows;
 
 /// Answers that wait for the reader.
 const ANSWERS_LEN: usize = 64;
@@ -153,21 +153,12 @@ fn cosigners(collector: &Collector) -> Vec<Cosigner> {
 
 /// The stamp of the newest stamped checkpoint, and what it covers.
 async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, Failure> {
-    let newest = collector
-        .db
-        .read_async(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT size, stamp FROM stamps ORDER BY size DESC, stamp LIMIT 1")?;
-            let mut rows =
-                statement.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
-            rows.next().transpose().map_err(DbError::from)
-        })
-        .await?;
-    let Some((size, digest)) = newest else {
+    let newest = collector.db.read_async(rows::stamps::of_newest_checkpoint).await?;
+    let Some(rows::stamps::StampRow { size, stamp: digest, .. }) = newest else {
         return Ok(None);
     };
     let replicas = collector.replicas.clone();
-    let stamp = blocking(move || replicas.read(&Key::stamp(size, &digest)))
+    let stamp = blocking(move || replicas.read(&Key::stamp(size, digest.as_bytes())))
         .await?
         .or_unavailable("read a time stamp")?;
     Ok(Some((stamp, size)))
@@ -175,8 +166,7 @@ async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, F
 
 async fn index_of(collector: &Collector, event: &str) -> Result<u64, Failure> {
     let event = caller::digest("event", event)?;
-    let key = event.0;
-    let row = collector.db.read_async(move |db| rows::entries::by_event(db, &key)).await;
+    let row = collector.db.read_async(move |db| rows::entries::by_event(db, &event)).await;
     let row = row?;
     row.map(|row| row.index).ok_or_else(|| Failure::missing(format!("no entry records {event}")))
 }

@@ -27,7 +27,7 @@ use crate::failure::{Failure, OrFailure as _, chain};
 use crate::log::ledger::Published;
 use crate::log::recorder::Recorded;
 use crate::rows::condition::{Condition, Denied};
-use crate::rows::mirrors::{live, of_kind, reference};
+use crate::rows::mirrors::{live, of_kind};
 use crate::rows::{self, DbError};
 
 /// Records `mirror.admitted`. The caller has weighed the act.
@@ -56,7 +56,7 @@ pub async fn admit(collector: &Collector, weighed: Weighed) -> Result<Recorded, 
     let id = mirror.to_string();
     let condition: Condition = Box::new(move |tx| {
         for row in of_kind(tx, EntryType::MirrorAdmitted)? {
-            if reference(&row, "mirror") == Some(id.as_str()) {
+            if row.reference("mirror") == Some(id.as_str()) {
                 return Err(Denied::no(
                     Class::Exists,
                     format!("mirror {id} was admitted before; an id is admitted once, take another"),
@@ -97,9 +97,7 @@ pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded,
 /// Fills the deny list with the retired mirrors.
 pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError> {
     for row in of_kind(reader, EntryType::MirrorRetired)? {
-        let id = reference(&row, "mirror").and_then(|id| id.parse().ok());
-        let id = id.ok_or(DbError::Corrupt { column: "entries.refs" })?;
-        registry.revoke(Revocation::Subject(Subject::Mirror(id)));
+        registry.revoke(Revocation::Subject(Subject::Mirror(row.parsed("mirror")?)));
     }
     Ok(())
 }
@@ -111,14 +109,12 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
     let found = collector
         .db
         .read_async(move |reader| {
-            let kind = EntryType::MirrorAdmitted.as_str();
+            let kind = EntryType::MirrorAdmitted;
             let Some(row) = rows::entries::first_with_ref(reader, kind, "tls_key", &fingerprint)? else {
                 return Ok::<_, DbError>(None);
             };
-            match reference(&row, "mirror") {
-                Some(id) => Ok(live(reader, id)?.and_then(|_| id.parse::<MirrorId>().ok())),
-                None => Ok(None),
-            }
+            let mirror: MirrorId = row.parsed("mirror")?;
+            Ok(live(reader, mirror.as_str())?.map(|_admitted| mirror))
         })
         .await?;
     let Some(mirror) = found else {
@@ -206,7 +202,7 @@ pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) 
     let said = act.clone();
     let condition: Condition = Box::new(move |tx| {
         match live(tx, &id)? {
-            Some(row) if reference(&row, "key") == Some(key.as_str()) => {}
+            Some(row) if row.reference("key") == Some(key.as_str()) => {}
             _ => {
                 return Err(Denied::no(
                     Class::Forbidden,
@@ -265,11 +261,11 @@ fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Resu
     let value = |name| acts::required_ref(act, name).map(str::to_owned);
     let (id, key) = (mirror.to_string(), key.to_string());
     let (collection, manifest) = (value("collection")?, value("manifest")?);
-    let incident = act.incident.to_string();
+    let incident = act.incident.clone();
     Ok(Box::new(move |tx| {
         let refused = |text: String| Err(Denied::no(Class::Precondition, text));
         match live(tx, &id)? {
-            Some(row) if reference(&row, "key") == Some(key.as_str()) => {}
+            Some(row) if row.reference("key") == Some(key.as_str()) => {}
             _ => {
                 return Err(Denied::no(
                     Class::Forbidden,
@@ -279,14 +275,14 @@ fn may_state(act: &Act, mirror: &MirrorId, key: &Fingerprint, size: u64) -> Resu
         }
         let mut is_stored = false;
         for row in rows::entries::of_chain(tx, &incident, 0, u64::from(u32::MAX))? {
-            if reference(&row, "collection") != Some(collection.as_str()) {
+            if row.reference("collection") != Some(collection.as_str()) {
                 continue;
             }
-            if row.kind == EntryType::CollectionStored.as_str() {
-                is_stored = row.index < size && reference(&row, "manifest") == Some(manifest.as_str());
+            if row.kind == EntryType::CollectionStored {
+                is_stored = row.index < size && row.reference("manifest") == Some(manifest.as_str());
             }
-            let own = row.kind == EntryType::EvidenceReplicated.as_str()
-                && reference(&row, "mirror") == Some(id.as_str());
+            let own =
+                row.kind == EntryType::EvidenceReplicated && row.reference("mirror") == Some(id.as_str());
             if own {
                 return Err(Denied::no(
                     Class::Exists,

@@ -76,7 +76,7 @@ pub async fn approve(upkeep: &Upkeep, weighed: Weighed) -> Result<Recorded, Fail
 
 /// Refuses while something keeps the evidence.
 fn refuse_if_kept(tx: &Connection, incident: &IncidentId, now: evidence::time::Time) -> Result<(), Denied> {
-    let Some(standing) = Standing::of(tx, &incident.to_string())? else {
+    let Some(standing) = Standing::of(tx, incident)? else {
         return Err(Denied::no(Class::Missing, format!("there is no incident {incident}")));
     };
     standing
@@ -86,15 +86,14 @@ fn refuse_if_kept(tx: &Connection, incident: &IncidentId, now: evidence::time::T
 
 /// Refuses while a collection still arrives: a plan names all there is.
 fn refuse_while_running(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
-    let rows = crate::rows::collections::of_incident(tx, Some(&incident.to_string()))?;
+    let rows = crate::rows::collections::of_incident(tx, Some(incident))?;
     match rows.iter().find(|row| row.state == CollectionState::Running) {
         None => Ok(()),
         Some(row) => Err(Denied::no(
             Class::Precondition,
             format!(
                 "collection {} is still running; wait for its end, or cancel its order: exhibit order cancel {}",
-                Digest(row.id),
-                Digest(row.order)
+                row.id, row.order
             ),
         )),
     }

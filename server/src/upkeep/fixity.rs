@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::{Chain, IncidentId};
+use evidence::id::Chain;
 use store::{Key, KeyKind};
 
 use crate::blocking::blocking;
-use crate::failure::{Failure, OrFailure as _};
+use crate::failure::Failure;
 use crate::metrics;
 use crate::rows;
 use crate::upkeep::Upkeep;
@@ -48,8 +48,8 @@ async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     if key.kind() != KeyKind::Segment {
         return Ok(());
     }
-    let text = key.to_string();
-    let mut lacking = upkeep.collector.db.read_async(move |db| rows::lacking(db, &text)).await?;
+    let object = key.clone();
+    let mut lacking = upkeep.collector.db.read_async(move |db| rows::lacking(db, &object)).await?;
     lacking.push(store.to_owned());
     let (replicas, key, is_everywhere) = (upkeep.collector.replicas.clone(), key.clone(), store == ALL);
     let left = blocking(move || {
@@ -78,12 +78,9 @@ pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool
 async fn newest(upkeep: &Upkeep, key: &Key, store: &str) -> Result<Option<EntryType>, Failure> {
     let (object, store) = (key.to_string(), store.to_owned());
     let types = [EntryType::EvidenceFixityFailed, EntryType::EvidenceRepaired];
-    let newest = upkeep
-        .collector
-        .db
-        .read_async(move |db| rows::entries::newest_about(db, types.map(EntryType::as_str), &object, &store))
-        .await?;
-    Ok(types.into_iter().find(|type_| newest.as_deref() == Some(type_.as_str())))
+    let newest =
+        upkeep.collector.db.read_async(move |db| rows::entries::newest_about(db, types, &object, &store));
+    newest.await.map_err(Failure::from)
 }
 
 /// Whether the newest entry about an object on a store says that it failed.
@@ -122,9 +119,8 @@ async fn record(upkeep: &Upkeep, type_: EntryType, key: &Key, store: &str) -> Re
     let Some(row) = upkeep.collector.collection(&collection).await? else {
         return Ok(());
     };
-    let incident: IncidentId = row.incident.parse().or_internal("read the collection")?;
     let refs =
         [("collection", collection.to_string()), ("object", key.to_string()), ("store", store.to_owned())];
-    upkeep.collector.recorder.record_own(type_, Chain::from(incident), &refs).await?;
+    upkeep.collector.recorder.record_own(type_, Chain::from(row.incident), &refs).await?;
     Ok(())
 }

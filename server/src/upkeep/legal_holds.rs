@@ -65,8 +65,8 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
         // Crash now: they are set once more, which changes nothing.
         let marked = name.clone();
         upkeep.collector.db.write_async(move |tx| hold_marks::done(tx, &marked, &task)).await?;
-        let collection = hex::encode(task.collection);
-        tracing::info!(store = name, collection, held = task.held, objects, "Legal hold in the bucket");
+        let collection = task.collection;
+        tracing::info!(store = name, %collection, held = task.held, objects, "Legal hold in the bucket");
     }
     failed.map_or(Ok(()), Err)
 }
@@ -75,7 +75,7 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
 fn set_hold(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
     let mut objects = 0;
     for room in ["segments", "seals"] {
-        for key in store.list(&format!("{room}/{}/", hex::encode(task.collection)))? {
+        for key in store.list(&format!("{room}/{}/", task.collection))? {
             store.set_legal_hold(&key, task.held)?;
             objects += 1;
         }
@@ -131,7 +131,7 @@ mod tests {
         // Nothing is due until a repair says that it made one again: then all are told once more.
         runtime.block_on(round(upkeep, &store)).unwrap();
         assert_eq!(told(objects.len()), []);
-        let (name, id) = (store.identity().store.clone(), scene.id.0);
+        let (name, id) = (store.identity().store.clone(), scene.id);
         collector.db.write(move |tx| hold_marks::again(tx, &name, &id)).unwrap();
         runtime.block_on(round(upkeep, &store)).unwrap();
         assert_eq!(told(objects.len()), objects);

@@ -6,8 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use evidence::digest::Digest;
-use evidence::entry::state::CollectionState;
-use evidence::id::Chain;
+use evidence::id::{Chain, IncidentId};
 use evidence::time::Time;
 use proto::status::Class;
 use rusqlite::Connection;
@@ -49,7 +48,12 @@ pub fn of(replicas: &Replicas) -> Vec<Compliance> {
 ///
 /// # Errors
 /// The refusal, naming store and dates.
-pub fn may_place(reader: &Connection, incident: &str, now: Time, locks: &[Compliance]) -> Result<(), Denied> {
+pub fn may_place(
+    reader: &Connection,
+    incident: &IncidentId,
+    now: Time,
+    locks: &[Compliance],
+) -> Result<(), Denied> {
     if locks.is_empty() {
         return Ok(());
     }
@@ -81,7 +85,9 @@ pub async fn check_placing(collector: &Collector, chain: &Chain) -> Result<(), F
     if locks.is_empty() {
         return Ok(());
     }
-    let incident = chain.to_string();
+    let Some(incident) = chain.incident().cloned() else {
+        return Err(Failure::missing("evidence is placed for an incident"));
+    };
     let asked = collector.db.read_async(move |db| {
         Ok::<_, DbError>(match may_place(db, &incident, crate::clock::now(), &locks) {
             Err(Denied::Db(error)) => return Err(error),
@@ -104,7 +110,7 @@ pub async fn check_placing(collector: &Collector, chain: &Chain) -> Result<(), F
 /// The refusal, with the date; or when database or stores do not answer.
 pub async fn check_retention(
     collector: &Collector,
-    incident: &str,
+    incident: &IncidentId,
     weighed: &Weighed,
     locks: &[Compliance],
 ) -> Result<(), Failure> {
@@ -112,7 +118,7 @@ pub async fn check_retention(
     let (Some(until), false) = (until, locks.is_empty()) else {
         return Ok(());
     };
-    let name = incident.to_owned();
+    let name = incident.clone();
     let rows = collector.db.read_async(move |db| {
         let mut rows = Vec::new();
         for row in rows::collections::of_incident(db, Some(&name))? {
@@ -137,7 +143,7 @@ pub async fn check_retention(
 /// make it at the latest.
 fn latest(
     replicas: &Replicas,
-    rows: &[(CollectionRow, u64, [u8; 32])],
+    rows: &[(CollectionRow, u64, Digest)],
     locks: &[Compliance],
     now: Time,
 ) -> Option<(Time, String)> {
@@ -145,14 +151,13 @@ fn latest(
     for lock in locks {
         let store = replicas.stores().iter().find(|store| store.identity().store == lock.store);
         for (row, index, sha256) in rows {
-            let placed =
-                if row.state == CollectionState::Running { now } else { row.ended.parse().unwrap_or(now) };
+            let placed = row.ended.unwrap_or(now);
             found.extend(placed.checked_add(lock.length).map(|end| (end, lock.store.clone())));
-            let key = Key::segment(&row.id, *index, sha256);
+            let key = Key::segment(row.id.as_bytes(), *index, sha256.as_bytes());
             match store.map(|store| store.locked_until(&key)) {
                 Some(Ok(Some(end))) => found.extend(time(end).map(|end| (end, lock.store.clone()))),
                 Some(Err(error)) => {
-                    tracing::debug!(collection = %Digest(row.id), %error, "A store does not tell its lock; its settings count");
+                    tracing::debug!(collection = %row.id, %error, "A store does not tell its lock; its settings count");
                 }
                 Some(Ok(None)) | None => {}
             }
@@ -171,20 +176,29 @@ mod tests {
     use super::*;
     use crate::rows::incidents::IncidentRow;
     use crate::rows::{Db, holds};
-    use evidence::entry::state::IncidentState;
+    use evidence::entry::state::{CollectionState, IncidentState};
+    use evidence::id::Generation;
 
-    fn row(incident: &str) -> IncidentRow {
+    fn time(text: &str) -> Time {
+        text.parse().unwrap()
+    }
+
+    fn incident() -> IncidentId {
+        IncidentId::new(2026, 1).unwrap()
+    }
+
+    fn row() -> IncidentRow {
         IncidentRow {
-            incident: incident.to_owned(),
+            incident: incident(),
             state: IncidentState::Open,
             severity: String::new(),
             tlp: String::new(),
             class: String::new(),
             detail: None,
             title: None,
-            opened: String::new(),
-            opened_by: String::new(),
-            closed: String::new(),
+            opened: Time::EPOCH,
+            opened_by: "person:ada".parse().unwrap(),
+            closed: None,
             entries: 0,
             collections: 0,
         }
@@ -200,17 +214,16 @@ mod tests {
             vec![Compliance { store: "vault".to_owned(), length: Duration::from_secs(days * 86_400) }]
         };
         let refused = |locks: Vec<Compliance>| {
-            let asked =
-                db.read(move |reader| Ok::<_, DbError>(may_place(reader, "INC-2026-0001", now, &locks)));
+            let asked = db.read(move |reader| Ok::<_, DbError>(may_place(reader, &incident(), now, &locks)));
             match asked.unwrap() {
                 Ok(()) => None,
                 Err(Denied::No(refusal)) => Some(refusal.text().to_owned()),
                 Err(Denied::Db(error)) => panic!("{error}"),
             }
         };
-        db.write(|tx| rows::incidents::insert(tx, &row("INC-2026-0001"))).unwrap();
+        db.write(|tx| rows::incidents::insert(tx, &row())).unwrap();
         assert_eq!(refused(lock(36_500)), None, "kept without end: no lock is longer");
-        db.write(|tx| holds::set_retention(tx, "INC-2026-0001", "2026-06-11T00:00:00.000Z")).unwrap();
+        db.write(|tx| holds::set_retention(tx, &incident(), time("2026-06-11T00:00:00.000Z"))).unwrap();
         assert_eq!(refused(lock(10)), None);
         assert_eq!(refused(Vec::new()), None);
         let said = refused(lock(11)).unwrap();
@@ -236,16 +249,16 @@ mod tests {
             })),
         );
         let now: Time = "2026-06-01T00:00:00.000Z".parse().unwrap();
-        let collection = |state: CollectionState, ended: &str| CollectionRow {
+        let collection = |state: CollectionState, ended: Option<Time>| CollectionRow {
             number: 1,
-            id: [1; 32],
-            incident: String::new(),
-            order: [0; 32],
-            endpoint: String::new(),
-            generation: 1,
+            id: Digest([1; 32]),
+            incident: incident(),
+            order: Digest::ZERO,
+            endpoint: "web-03".parse().unwrap(),
+            generation: Generation::FIRST,
             attempt: 1,
-            delegation: [0; 32],
-            sealer: String::new(),
+            delegation: Digest::ZERO,
+            sealer: evidence::keys::SigningKey::from_seed(&[9; 32]).public(),
             state,
             manifest: None,
             seal_head: None,
@@ -258,21 +271,21 @@ mod tests {
             copies: 1,
             degraded: false,
             independent: false,
-            begun: String::new(),
-            ended: ended.to_owned(),
+            begun: Time::EPOCH,
+            ended,
             started_index: 0,
             stored_index: None,
         };
         let locks = [Compliance { store: "vault".to_owned(), length: Duration::from_secs(86_400) }];
         let end = |rows: &[CollectionRow]| {
-            let rows: Vec<_> = rows.iter().map(|row| (row.clone(), 0, [0; 32])).collect();
+            let rows: Vec<_> = rows.iter().map(|row| (row.clone(), 0, Digest::ZERO)).collect();
             latest(&replicas, &rows, &locks, now).map(|(end, _)| end.to_string())
         };
-        let old = collection(CollectionState::Stored, "2026-01-01T00:00:00.000Z");
+        let old = collection(CollectionState::Stored, Some(time("2026-01-01T00:00:00.000Z")));
         assert_eq!(end(&[]), None);
         assert_eq!(end(std::slice::from_ref(&old)).unwrap(), "2026-01-02T00:00:00.000Z");
         assert_eq!(
-            end(&[old, collection(CollectionState::Running, "")]).unwrap(),
+            end(&[old, collection(CollectionState::Running, None)]).unwrap(),
             "2026-06-02T00:00:00.000Z"
         );
     }

@@ -93,15 +93,15 @@ pub fn finish_repairs(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> 
 
 /// Stores that hold the object in the length that most of them have it; `None` for what has no count.
 fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
-    let key = Key::parse(&task.key).ok().filter(|key| key.kind() == KeyKind::Segment)?;
+    let key = Some(&task.key).filter(|key| key.kind() == KeyKind::Segment)?;
     let target = replicas.stores().iter().find(|store| store.identity().store == task.store)?;
-    let length = target.size(&key).ok()?;
-    Some(replicas.copies_of(&key, length).copies)
+    let length = target.size(key).ok()?;
+    Some(replicas.copies_of(key, length).copies)
 }
 
 /// Brings one replica in order. Safe to repeat.
 fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
-    let key = Key::parse(&task.key).map_err(|error| error.to_string())?;
+    let key = &task.key;
     let target = replicas.stores().iter().find(|store| store.identity().store == task.store);
     let target = target.ok_or_else(|| format!("store {} is not configured any more", task.store))?;
     match key.kind() {
@@ -110,11 +110,11 @@ fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
         _ => {}
     }
     let good = replicas
-        .read_checked(&key, |bytes| key.check(bytes) != ContentCheck::Wrong)
+        .read_checked(key, |bytes| key.check(bytes) != ContentCheck::Wrong)
         .map_err(|error: ReplicaError| error.to_string())?;
-    match target.create(&key, &good) {
-        Err(error) if error.class() == StoreErrorClass::Conflict && task.wanting == "damaged" => {
-            replace_damaged(target, &key, &good)
+    match target.create(key, &good) {
+        Err(error) if error.class() == StoreErrorClass::Conflict && task.wanting == Wanting::Damaged => {
+            replace_damaged(target, key, &good)
         }
         Err(error) if error.class() == StoreErrorClass::Conflict => Err(OTHER_BYTES.to_owned()),
         result => result.map_err(|error| describe(&error)),

@@ -99,10 +99,8 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let due = upkeep.collector.db.read_async(move |db| rows::repairs_due(db, now.unix_ms(), AT_ONCE)).await?;
     let due = still_wanted(upkeep, due).await?;
     // A read that fell over to another store queued what it met.
-    for task in due.iter().filter(|task| task.wanting == "damaged") {
-        if let Ok(key) = Key::parse(&task.key) {
-            fixity::failed(upkeep, &key, &task.store).await?;
-        }
+    for task in due.iter().filter(|task| task.wanting == Wanting::Damaged) {
+        fixity::failed(upkeep, &task.key, &task.store).await?;
     }
     let (replicas, db) = (upkeep.collector.replicas.clone(), upkeep.collector.db.clone());
     let tried = due.len();
@@ -113,7 +111,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     for (task, reason) in &report.failed {
         tracing::warn!(
             store = task.store,
-            key = task.key,
+            key = %task.key,
             reason,
             "Replica could not be made; it stays queued"
         );
@@ -127,8 +125,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
         }
     }
     let repaired = len(&report.repaired);
-    let keys =
-        report.repaired.iter().filter_map(|task| Some((task.store.clone(), Key::parse(&task.key).ok()?)));
+    let keys = report.repaired.iter().map(|task| (task.store.clone(), task.key.clone()));
     let keys: Vec<(String, Key)> = keys.collect();
     for (_, key) in &keys {
         // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
@@ -146,9 +143,8 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
 }
 
 /// Asks mirrors for an object that no store has whole.
-async fn ask_mirrors(upkeep: &Upkeep, key: &str) -> Result<(), Failure> {
-    let Ok(key) = Key::parse(key) else { return Ok(()) };
-    if upkeep.wants.has(&key) || !can_be_asked(&key) {
+async fn ask_mirrors(upkeep: &Upkeep, key: &Key) -> Result<(), Failure> {
+    if upkeep.wants.has(key) || !can_be_asked(key) {
         return Ok(());
     }
     let (replicas, looked) = (upkeep.collector.replicas.clone(), key.clone());
@@ -156,7 +152,7 @@ async fn ask_mirrors(upkeep: &Upkeep, key: &str) -> Result<(), Failure> {
     // A store that is away may have it: it is not fetched over the line for that.
     if read.is_err_and(|error| error.class() != StoreErrorClass::Transient) {
         tracing::warn!(%key, "No store has it whole; mirrors are asked for it");
-        upkeep.wants.ask(&key);
+        upkeep.wants.ask(key);
     }
     Ok(())
 }
@@ -195,7 +191,7 @@ pub async fn accept_given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(
     fixity::repaired(upkeep, pairs).await?;
     let tasks: Vec<RepairTask> = made
         .into_iter()
-        .map(|store| RepairTask { store, key: key.to_string(), wanting: "missing".to_owned(), attempts: 0 })
+        .map(|store| RepairTask { store, key: key.clone(), wanting: Wanting::Missing, attempts: 0 })
         .collect();
     let (replicas, db) = (upkeep.collector.replicas.clone(), upkeep.collector.db.clone());
     blocking(move || finish_repairs(&replicas, &db, &tasks))
@@ -238,12 +234,7 @@ async fn still_wanted(upkeep: &Upkeep, due: Vec<rows::RepairTask>) -> Result<Vec
         let now = crate::clock::now();
         let mut wanted = Vec::with_capacity(due.len());
         for task in due {
-            let key = Key::parse(&task.key).ok();
-            let is_fenced = match &key {
-                Some(key) => crate::rows::fence::is_disposed_of(tx, key, Some(&task.store), now)?,
-                None => false,
-            };
-            if is_fenced {
+            if crate::rows::fence::is_disposed_of(tx, &task.key, Some(&task.store), now)? {
                 rows::repair_done(tx, &task, None)?;
             } else {
                 wanted.push(task);

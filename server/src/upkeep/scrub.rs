@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use evidence::digest::Digest;
 use evidence::length::len;
 use evidence::time::Time;
 use store::scrub::{Found, examine};
@@ -219,8 +220,8 @@ async fn record_object(
     if fixity::is_disposed(upkeep, key, &row.store).await? {
         return Ok(length);
     }
-    let (store, text) = (row.store.clone(), key.to_string());
-    let is_known = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &store, &text)).await?;
+    let (store, object) = (row.store.clone(), key.clone());
+    let is_known = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &store, &object)).await?;
     match wanting {
         // Known to lack it: it was away when the object was written, and the copy is on its way.
         Wanting::Missing if is_known => return Ok(length),
@@ -239,11 +240,11 @@ async fn record_object(
 /// Whether an object is merely on its way. Of segments and seals the row tells, which is written last; others are small
 /// and are waited for.
 async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<bool, Failure> {
-    if let Some((collection, digest)) = fixity::collection_of(key).zip(key.digest()) {
+    if let Some((collection, digest)) = fixity::collection_of(key).zip(key.digest().map(Digest)) {
         let is_acknowledged = upkeep
             .collector
             .db
-            .read_async(move |db| rows::collections::names_object(db, &collection.0, &digest))
+            .read_async(move |db| rows::collections::names_object(db, &collection, &digest))
             .await?;
         return Ok(!is_acknowledged);
     }
@@ -255,8 +256,8 @@ async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<b
         if !matches!(blocking(move || examine(place.as_ref(), &looked)).await?, Found::Missing) {
             return Ok(true);
         }
-        let (name, text) = (name.clone(), key.to_string());
-        let queued = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &name, &text));
+        let (name, object) = (name.clone(), key.clone());
+        let queued = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &name, &object));
         if queued.await? {
             return Ok(true);
         }

@@ -72,10 +72,10 @@ pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
 async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) -> Result<u64, Failure> {
     let segments = upkeep.collector.segments_of(row.number).await?;
     let mut keys: Vec<(Key, Option<u64>)> =
-        segments.iter().flat_map(|segment| keys_of(&row.id, segment)).collect();
+        segments.iter().flat_map(|segment| keys_of(row.id.as_bytes(), segment)).collect();
     named.extend(keys.iter().map(|(key, _)| key.clone()));
-    keys.extend(row.manifest.iter().map(|manifest| (Key::document(manifest), None)));
-    keys.push((Key::document(&row.delegation), None));
+    keys.extend(row.manifest.iter().map(|manifest| (Key::document(manifest.as_bytes()), None)));
+    keys.push((Key::document(row.delegation.as_bytes()), None));
     let replicas = upkeep.collector.replicas.clone();
     let lost = blocking(move || {
         let mut lost = Vec::new();
@@ -115,8 +115,8 @@ async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) 
 
 fn keys_of(collection: &[u8; 32], segment: &SegmentRow) -> [(Key, Option<u64>); 2] {
     [
-        (Key::segment(collection, segment.index, &segment.sha256), Some(segment.stored_len)),
-        (Key::seal(collection, segment.index, &segment.seal_sha256), Some(segment.seal_len)),
+        (Key::segment(collection, segment.index, segment.sha256.as_bytes()), Some(segment.stored_len)),
+        (Key::seal(collection, segment.index, segment.seal_sha256.as_bytes()), Some(segment.seal_len)),
     ]
 }
 

@@ -62,7 +62,7 @@ pub(super) fn commit(
     published: (u64, &[u8]),
 ) -> Result<Committed, CommitError> {
     let state = log::state(tx)?;
-    if (state.size, state.root) != (edge.size, edge.root.0) {
+    if (state.size, state.root) != (edge.size, edge.root) {
         return Err(CommitError::Overtaken { expected: edge.size, found: state.size });
     }
     if published.0 > 0 {
@@ -92,8 +92,8 @@ pub(super) fn commit(
         log::stage(tx, next.size, key.as_str(), bytes)?;
     }
     // The transaction is immediate, so nobody came between; the swap says so in the row itself.
-    let (old, new) = ((edge.size, &edge.root.0), (next.size, &next.root.0));
-    if !log::compare_and_swap(tx, old, new, &time.to_string())? {
+    let (old, new) = ((edge.size, edge.root), (next.size, next.root));
+    if !log::compare_and_swap(tx, old, new, Some(time))? {
         return Err(CommitError::Overtaken { expected: edge.size, found: log::state(tx)?.size });
     }
     Ok(Committed { edge: next, outcomes })
@@ -107,9 +107,9 @@ fn record(
     index: u64,
     time: Time,
 ) -> Result<Result<Outcome, SubmitError>, DbError> {
-    if let Some(known) = entries::by_event(tx, prepared.event.as_bytes())? {
+    if let Some(known) = entries::by_event(tx, &prepared.event)? {
         let pending = &prepared.pending;
-        let same = known.kind == pending.type_.as_str() && known.incident == pending.chain.to_string();
+        let same = known.kind == pending.type_ && known.incident == pending.chain;
         return Ok(if same {
             Ok(Outcome::Known { index: known.index })
         } else {
@@ -136,15 +136,14 @@ fn insert(
             GuardError::Refused(reason) => SubmitError::Guard(reason),
         })?;
     }
-    let incident = pending.chain.to_string();
-    let chain = log::chain(tx, &incident)?;
+    let chain = log::chain(tx, &pending.chain)?;
     let envelope = Envelope {
         entry: EntryVersion,
         deployment: deployment.clone(),
         type_: pending.type_,
         incident: pending.chain,
         seq: chain.next_seq,
-        prev: Digest(chain.head),
+        prev: chain.head,
         time,
         event,
         refs: pending.refs,
@@ -154,9 +153,10 @@ fn insert(
     let entry = Entry { envelope, act: inline };
     let bytes = entry.encode()?;
     let leaf = leaf_hash(&bytes);
-    let fact = Fact { index, leaf: &leaf.0, envelope: &entry.envelope, act: &pending.act };
+    let fact = Fact { index, leaf, envelope: &entry.envelope, act: &pending.act };
     projection::apply(tx, fact, &objects)?;
     // The entry was encoded, so its number is below 2^53.
-    log::advance_chain(tx, &incident, &ChainState { next_seq: chain.next_seq + 1, head: leaf.0 })?;
+    let end = ChainState { next_seq: chain.next_seq + 1, head: leaf.into() };
+    log::advance_chain(tx, &entry.envelope.incident, &end)?;
     Ok(Outcome::Recorded { index, entry: bytes, envelope: Box::new(entry.envelope), leaf })
 }

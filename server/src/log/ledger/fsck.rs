@@ -110,14 +110,15 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
         let segments = match db.read(|reader| collections::segments(reader, row.number)) {
             Ok(segments) => segments,
             Err(error) => {
-                report.problem("database", format!("collection {}", Digest(row.id)), error);
+                report.problem("database", format!("collection {}", row.id), error);
                 continue;
             }
         };
+        let id = row.id.as_bytes();
         for segment in &segments {
             let keys = [
-                (Key::segment(&row.id, segment.index, &segment.sha256), segment.stored_len),
-                (Key::seal(&row.id, segment.index, &segment.seal_sha256), segment.seal_len),
+                (Key::segment(id, segment.index, segment.sha256.as_bytes()), segment.stored_len),
+                (Key::seal(id, segment.index, segment.seal_sha256.as_bytes()), segment.seal_len),
             ];
             for (key, len) in keys {
                 for store in replicas.stores() {
@@ -148,9 +149,9 @@ fn check_there(store: &dyn Store, key: &Key, len: u64, report: &mut FsckReport) 
 /// The database itself may have been rebuilt from stores that had lost something: a manifest says how much there was.
 fn check_count(replicas: &Replicas, row: &CollectionRow, segments: usize, report: &mut FsckReport) {
     let Some(manifest) = &row.manifest else { return };
-    let what = format!("collection {}", Digest(row.id));
+    let what = format!("collection {}", row.id);
     let stated = replicas
-        .read(&Key::document(manifest))
+        .read(&Key::document(manifest.as_bytes()))
         .map_err(|error| error.to_string())
         .and_then(|bytes| Signed::parse(&bytes).map_err(|error| error.to_string()))
         .and_then(|signed| signed.read::<Manifest>().map_err(|error| error.to_string()));
@@ -316,7 +317,7 @@ fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
                 return report.problem(PLACE, format!("entry {from}"), "row is missing");
             }
             let leaf = usize::try_from(from).ok().and_then(|at| leaves.get(at));
-            if leaf.map(|leaf| leaf.0) != Some(row.leaf) {
+            if leaf != Some(&row.leaf) {
                 report.problem(PLACE, format!("entry {from}"), "row has another leaf hash than the log");
             }
             from += 1;

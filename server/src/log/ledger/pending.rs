@@ -83,12 +83,12 @@ pub struct Receipt {
 #[non_exhaustive]
 pub enum SubmitError {
     /// The event is recorded, as another type or in another chain.
-    #[error("this act is recorded already as {type_} in chain {chain:?}, entry {index}")]
+    #[error("this act is recorded already as {type_} in chain \"{chain}\", entry {index}")]
     Contradiction {
         /// Recorded type.
-        type_: String,
+        type_: EntryType,
         /// Recorded chain.
-        chain: String,
+        chain: Chain,
         /// Recorded index.
         index: u64,
     },

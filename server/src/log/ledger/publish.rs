@@ -48,7 +48,7 @@ impl Publisher {
     /// `TooFewStores` (retry), anything else: the state is unknown, stop and let start-up decide.
     pub(super) fn publish(&mut self) -> Result<(), PublishError> {
         let state = self.db.read(log::state)?;
-        let (size, root) = (state.size, Hash(state.root));
+        let (size, root) = (state.size, state.root);
         if self.at_store.iter().all(|at| *at == size) {
             return Ok(());
         }
@@ -102,7 +102,7 @@ impl Publisher {
     fn staged(&self) -> Result<Vec<(Key, Vec<u8>)>, PublishError> {
         let rows = self.db.read(log::staged)?;
         rows.into_iter()
-            .map(|(key, bytes)| Ok((Key::parse(&key).or(Err(PublishError::Staging))?, bytes)))
+            .map(|row| Ok((Key::parse(&row.key).or(Err(PublishError::Staging))?, row.bytes)))
             .collect()
     }
 

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use evidence::log_key::LogKeys;
-use ledger::{Checkpoint, EMPTY_ROOT, Hash, Note, TileReader, proof};
+use ledger::{Checkpoint, EMPTY_ROOT, Note, TileReader, proof};
 use store::{Key, Replicas, Store, StoreError, StoreErrorClass};
 
 use super::edge::Edge;
@@ -153,12 +153,12 @@ fn compare(
     state: &LogState,
     signer: &dyn CheckpointSigner,
 ) -> Result<(), StartError> {
-    let contradicts = checkpoint.size == state.size && checkpoint.root.0 != state.root;
+    let contradicts = checkpoint.size == state.size && checkpoint.root != state.root;
     if checkpoint.size <= state.size && !contradicts {
         return Ok(());
     }
     let (store, note) = (store.identity().store.clone(), String::from_utf8_lossy(note).into_owned());
-    let database = match Checkpoint::new(signer.verifier_key().name(), state.size, Hash(state.root)) {
+    let database = match Checkpoint::new(signer.verifier_key().name(), state.size, state.root) {
         Ok(checkpoint) => checkpoint.to_text(),
         Err(error) => format!("size {}, of which no checkpoint can be written: {error}\n", state.size),
     };

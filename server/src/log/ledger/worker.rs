@@ -176,7 +176,7 @@ impl Worker {
                 self.reload()?;
                 let db = &self.publisher.db;
                 let known = |event: &evidence::digest::Digest| -> Outcome {
-                    match db.read(|reader| crate::rows::entries::by_event(reader, event.as_bytes())) {
+                    match db.read(|reader| crate::rows::entries::by_event(reader, event)) {
                         Ok(Some(row)) => Outcome::Known { index: row.index },
                         Ok(None) => Outcome::Refused(SubmitError::Db(DbError::Closed)),
                         Err(error) => Outcome::Refused(SubmitError::Db(error)),

@@ -58,7 +58,7 @@ fn a_collector_is_made_whole_private_and_with_its_first_entries() {
     let report = fsck(&replicas, &key, Some(&db), FsckOptions { evidence: true });
     assert_eq!((report.entries, report.problems.as_slice()), (2, [].as_slice()));
     let roster = db.read(crate::rows::rosters::newest).unwrap().unwrap();
-    assert_eq!(roster.signed, fs_err::read(&options.roster).unwrap());
+    assert_eq!(roster.signed.encode(), fs_err::read(&options.roster).unwrap());
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Case {
         let (replicas, _) = open_for_check(&self.config, &self.layout).context(OPEN)?;
         let level = Level::bring(replicas, keys).context("bring the stores to one size")?;
         let head = &level.head;
-        if head.size != state.size || head.root.0 != state.root {
+        if head.size != state.size || head.root != state.root {
             bail!(
                 "the stores have {} entries, the database {}: the new key may not sign what belongs to the old one. Nobody was \
                  told of what is beyond the stores: move exhibit.db away, run `exhibit-server rebuild`, and adopt again",
@@ -266,7 +266,7 @@ impl Case {
         let event = self.signed.digest();
         let row = self
             .database()?
-            .read(|reader| crate::rows::entries::by_event(reader, event.as_bytes()))
+            .read(|reader| crate::rows::entries::by_event(reader, &event))
             .context(DATABASE)?;
         if row.is_none() {
             self.level(&keys)?;

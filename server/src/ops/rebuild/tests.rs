@@ -58,8 +58,10 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     let (db, replicas, sequencer) = start(&config, &layout);
     live_a_little(&db, &replicas, &sequencer);
     let stores: Vec<String> = replicas.stores().iter().map(|store| store.identity().store.clone()).collect();
-    let ids = |db: &Db| db.read(|reader| collections::of_incident(reader, Some(INCIDENT))).unwrap();
-    let id = Digest(ids(&db)[0].id);
+    let ids = |db: &Db| {
+        db.read(|reader| collections::of_incident(reader, Some(&INCIDENT.parse().unwrap()))).unwrap()
+    };
+    let id = ids(&db)[0].id;
     let submit = |pending: PendingEntry| sequencer.submit_blocking(pending);
     let key = Key::segment(id.as_bytes(), 0, &[0; 32]);
     let now = crate::clock::now();
@@ -132,7 +134,7 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
         db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
     };
     assert!(is_fenced(Some(&stores[0])) && !is_fenced(Some("elsewhere")) && !is_fenced(None));
-    assert!(db.read(|reader| crate::rows::fence::disposal_of(reader, id.as_bytes(), now)).unwrap().is_some());
+    assert!(db.read(|reader| crate::rows::fence::disposal_of(reader, &id, now)).unwrap().is_some());
 }
 
 #[test]
@@ -157,9 +159,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
         let key = Key::detail(text.as_bytes());
         db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
     };
-    let stays = |text: &Digest| {
-        db.read(|reader| crate::rows::texts::text_stays(reader, text.as_bytes(), now)).unwrap()
-    };
+    let stays = |text: &Digest| db.read(|reader| crate::rows::texts::text_stays(reader, text, now)).unwrap();
     let dispose = |incident: &str| {
         let (plan, approvals) = approved(&db, &sequencer, incident);
         for approval in approvals {
@@ -233,7 +233,8 @@ fn an_erased_detail_stays_erased_and_everything_else_is_rebuilt() {
     fs_err::rename(layout.database(), place.path().join("lost.db")).unwrap();
     rebuild(&options.directory).unwrap();
     let db = Db::open(&layout.database(), 1).unwrap();
-    let incident = db.read(|reader| crate::rows::incidents::at(reader, INCIDENT)).unwrap().unwrap();
+    let incident =
+        db.read(|reader| crate::rows::incidents::at(reader, &INCIDENT.parse().unwrap())).unwrap().unwrap();
     assert_eq!((incident.title, incident.severity.as_str()), (None, "high"));
 }
 

@@ -7,7 +7,7 @@ use evidence::bundle::production::{ItemFile, Selection};
 use evidence::bundle::{self, BundleVersion, CHECKPOINT_STAMPS, EnrolledKey, Overview};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::{Actor, Chain, Generation, IncidentId, PersonId};
+use evidence::id::{Actor, Chain, EndpointId, IncidentId, PersonId};
 use evidence::length::len;
 use evidence::roster::Roster;
 use evidence::signed::Signed;
@@ -84,10 +84,10 @@ pub async fn export(
         return Err(Failure::missing("the incident has no entries"));
     };
     let is_waived = quorum == Quorum::Waived;
-    exporter.exports.remember(&incident, Digest(head.leaf), snapshot.published.size, is_waived);
+    exporter.exports.remember(&incident, head.leaf.into(), snapshot.published.size, is_waived);
     let files =
         Files { exporter, collector, snapshot: &snapshot, quorum, production: production.as_ref(), answers };
-    files.overview(person, head.seq, Digest(head.leaf)).await?;
+    files.overview(person, head.seq, head.leaf.into()).await?;
     files.deployment().await?;
     files.orders().await?;
     for collected in snapshot.with_folder() {
@@ -192,8 +192,7 @@ struct Files<'e> {
 
 impl Files<'_> {
     async fn overview(&self, person: &PersonId, head_seq: u64, head: Digest) -> Result<(), Failure> {
-        let collections =
-            Overview::listed(self.snapshot.with_evidence().map(|collected| Digest(collected.row.id)));
+        let collections = Overview::listed(self.snapshot.with_evidence().map(|collected| collected.row.id));
         let overview = Overview {
             format: BundleVersion,
             deployment: self.collector.deployment.clone(),
@@ -229,8 +228,8 @@ impl Files<'_> {
     async fn deployment(&self) -> Result<(), Failure> {
         let mut newest: Option<Roster> = None;
         let rosters = self.snapshot.deployment.values();
-        for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished.as_str()) {
-            let signed = self.collector.document(Key::document(&entry.event)).await?;
+        for entry in rosters.filter(|entry| entry.kind == EntryType::RosterPublished) {
+            let signed = self.collector.document(Key::document(entry.event.as_bytes())).await?;
             let roster: Roster = signed.read().or_internal("read a roster")?;
             self.signed(&format!("deployment/roster-{}", roster.version), &signed).await?;
             if newest.as_ref().is_none_or(|newest| newest.version < roster.version) {
@@ -242,12 +241,12 @@ impl Files<'_> {
         let mut keys = Vec::new();
         for row in &self.snapshot.endpoints {
             let name = format!("{}-{}", row.endpoint, row.generation);
-            let token = self.collector.document(Key::document(&row.token)).await?;
+            let token = self.collector.document(Key::document(row.token.as_bytes())).await?;
             self.signed(&format!("deployment/token-{name}"), &token).await?;
             let enrolled = self.snapshot.deployment.values().find(|entry| {
                 let has = |name: &str, value: &str| entry.refs.iter().any(|(n, v)| n == name && v == value);
-                entry.kind == EntryType::AgentEnrolled.as_str()
-                    && has("endpoint", &row.endpoint)
+                entry.kind == EntryType::AgentEnrolled
+                    && has("endpoint", row.endpoint.as_str())
                     && has("generation", &row.generation.to_string())
             });
             if let Some(enrolled) = enrolled {
@@ -271,20 +270,18 @@ impl Files<'_> {
             };
             self.signed(&format!("orders/{id}"), &order.signed).await?;
             let set = target_set(self.collector, &order).await?;
-            let collected = self.snapshot.collections.iter().filter(|one| one.row.order == id.0);
-            let endpoints: BTreeSet<&str> = collected.map(|one| one.row.endpoint.as_str()).collect();
+            let collected = self.snapshot.collections.iter().filter(|one| one.row.order == *id);
+            let endpoints: BTreeSet<&EndpointId> = collected.map(|one| &one.row.endpoint).collect();
             for endpoint in endpoints {
-                let name = endpoint.parse().or_internal("export an order")?;
-                let json = bundle::target_proof(&set, &name)
+                let json = bundle::target_proof(&set, endpoint)
                     .or_internal("write a target proof")?
                     .ok_or_else(|| Failure::internal("export an order", "no target proof"))?;
                 self.file(&format!("orders/{id}.targets/{endpoint}.json"), json).await?;
             }
         }
-        let is_approval = |kind: &str| {
-            kind == EntryType::OrderApproved.as_str() || kind == EntryType::OrderRejected.as_str()
-        };
-        for entry in self.snapshot.chain.iter().filter(|entry| is_approval(&entry.kind)) {
+        let is_approval =
+            |kind: EntryType| matches!(kind, EntryType::OrderApproved | EntryType::OrderRejected);
+        for entry in self.snapshot.chain.iter().filter(|entry| is_approval(entry.kind)) {
             let is_about = |order: &Digest| {
                 let order = order.to_string();
                 entry.refs.iter().any(|(name, value)| name == "order" && *value == order)
@@ -293,15 +290,15 @@ impl Files<'_> {
                 continue;
             }
             let approval = self.collector.act_document(entry.index).await?;
-            self.signed(&format!("approvals/{}", Digest(entry.event)), &approval).await?;
+            self.signed(&format!("approvals/{}", entry.event), &approval).await?;
         }
         Ok(())
     }
 
     async fn collection(&self, collected: &Collected) -> Result<(), Failure> {
-        let id = Digest(collected.row.id);
+        let id = collected.row.id;
         let folder = format!("evidence/{id}");
-        let delegation = self.collector.document(Key::document(&collected.row.delegation)).await?;
+        let delegation = self.collector.document(Key::document(collected.row.delegation.as_bytes())).await?;
         self.signed(&format!("{folder}/delegation"), &delegation).await?;
         if let Some(manifest) = &collected.manifest {
             let manifest = self.collector.document(Key::document(manifest.as_bytes())).await?;
@@ -314,7 +311,8 @@ impl Files<'_> {
             return self.items(collected, production).await;
         }
         for segment in &collected.segments {
-            let seal = self.object(Key::seal(id.as_bytes(), segment.index, &segment.seal_sha256)).await?;
+            let seal =
+                self.object(Key::seal(id.as_bytes(), segment.index, segment.seal_sha256.as_bytes())).await?;
             self.file(&format!("{folder}/seals/{:06}.seal", segment.index), seal).await?;
         }
         self.container(&format!("{folder}/container.tar.zst"), collected).await
@@ -322,7 +320,7 @@ impl Files<'_> {
 
     /// Sends the chosen items instead of seals and container.
     async fn items(&self, collected: &Collected, production: &Production) -> Result<(), Failure> {
-        let id = Digest(collected.row.id);
+        let id = collected.row.id;
         let mut reader = SealReader::start(&self.exporter.reads.program)?;
         for (n, chosen) in production.of(&id) {
             self.file(&ItemFile::Record.name(&id, *n), chosen.line.clone()).await?;
@@ -357,7 +355,7 @@ impl Files<'_> {
         let last_index = collected.segments.last().map(|segment| segment.index);
         let mut path = path.to_owned();
         for segment in &collected.segments {
-            let key = Key::segment(&collected.row.id, segment.index, &segment.sha256);
+            let key = Key::segment(collected.row.id.as_bytes(), segment.index, segment.sha256.as_bytes());
             let mut rest = Bytes::from(self.object(key).await?);
             metrics::read_bytes(segment.stored_len);
             while !rest.is_empty() {
@@ -391,12 +389,11 @@ impl Files<'_> {
     }
 
     async fn details(&self) -> Result<(), Failure> {
-        let digests: BTreeSet<[u8; 32]> =
-            self.snapshot.chain.iter().filter_map(|entry| entry.detail).collect();
+        let digests: BTreeSet<Digest> = self.snapshot.chain.iter().filter_map(|entry| entry.detail).collect();
         for digest in digests {
-            let (replicas, key) = (self.collector.replicas.clone(), Key::detail(&digest));
+            let (replicas, key) = (self.collector.replicas.clone(), Key::detail(digest.as_bytes()));
             match blocking(move || replicas.read(&key)).await? {
-                Ok(bytes) => self.file(&format!("details/{}.json", Digest(digest)), bytes).await?,
+                Ok(bytes) => self.file(&format!("details/{digest}.json"), bytes).await?,
                 // Erased texts are lawful; the acts that named them stay.
                 Err(error) if error.class() == StoreErrorClass::NotFound => {}
                 Err(error) => return Err(Failure::unavailable("read a text", error)),
@@ -450,10 +447,13 @@ impl Files<'_> {
 }
 
 fn enrolled_key(row: &crate::rows::endpoints::EndpointRow) -> Result<EnrolledKey, Failure> {
-    let broken = |what: String| Failure::internal("write allowed_signers", what);
+    let why = "an endpoint that collected has no evidence key";
     Ok(EnrolledKey {
-        endpoint: row.endpoint.parse().map_err(|error| broken(format!("{error}")))?,
-        generation: Generation::new(row.generation).ok_or_else(|| broken("generation 0".to_owned()))?,
-        evidence_key: row.evidence_key.parse().map_err(|error| broken(format!("{error}")))?,
+        endpoint: row.endpoint.clone(),
+        generation: row.generation,
+        evidence_key: row
+            .evidence_key
+            .clone()
+            .ok_or_else(|| Failure::internal("write allowed_signers", why))?,
     })
 }

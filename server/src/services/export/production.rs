@@ -59,7 +59,7 @@ impl Production {
         let selection = choose(&reads.collector, snapshot, only).await?;
         let mut chosen = BTreeMap::new();
         for collected in &snapshot.collections {
-            let id = Digest(collected.row.id);
+            let id = collected.row.id;
             if let Some(items) = selection.of(&id) {
                 chosen.insert(id, records(reads, collected, items).await?);
             }
@@ -83,7 +83,7 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
             .map_err(|error| Failure::malformed(format!("selector {shown}: {error}")))?;
         let mut found = false;
         let mut unproven = 0_u64;
-        let about = |one: &&Collected| selector.is_about(&Digest(one.row.id));
+        let about = |one: &&Collected| selector.is_about(&one.row.id);
         let mut is_known = false;
         for collected in snapshot.collections.iter().filter(about) {
             is_known = true;
@@ -93,7 +93,7 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
             }
             for n in ordinals(collector, collected, &selector).await? {
                 found = true;
-                selection.insert(Digest(collected.row.id), n);
+                selection.insert(collected.row.id, n);
                 if selection.len() > ITEMS_MAX {
                     return Err(Failure::new(
                         Class::OverLimit,
@@ -138,7 +138,7 @@ async fn ordinals(
         }
         What::Path(pattern) => pattern,
     };
-    let (prefix, id) = (pattern.literal_prefix(), Digest(collected.row.id));
+    let (prefix, id) = (pattern.literal_prefix(), collected.row.id);
     let (mut from, mut chosen) = (0, Vec::new());
     loop {
         let prefix = prefix.clone();
@@ -170,7 +170,7 @@ async fn records(
     items: &BTreeSet<u64>,
 ) -> Result<BTreeMap<u64, Chosen>, Failure> {
     let collector = &*reads.collector;
-    let id = Digest(collected.row.id);
+    let id = collected.row.id;
     let broken = |what: String| Failure::internal("find the chosen items", what);
     let manifest = collected.manifest.ok_or_else(|| broken("a collection without manifest".to_owned()))?;
     let manifest: Manifest = collector

@@ -88,14 +88,16 @@ pub async fn record(
             if is_waived { "without" } else { "with" }
         )));
     }
-    let id = incident.to_string();
+    let chain = Chain::from(incident.clone());
     let condition: Condition = Box::new(move |tx| {
         let last = match count.checked_sub(1) {
-            Some(seq) => rows::entries::of_chain(tx, &id, seq, 1)?.pop(),
+            Some(seq) => rows::entries::of_chain(tx, &chain, seq, 1)?.pop(),
             None => None,
         };
         match last {
-            Some(entry) if entry.leaf == head.0 && entry.seq.checked_add(1) == Some(count) => Ok(()),
+            Some(entry) if Digest::from(entry.leaf) == head && entry.seq.checked_add(1) == Some(count) => {
+                Ok(())
+            }
             _ => Err(Denied::no(Class::Precondition, "the act names another head than the incident has")),
         }
     });

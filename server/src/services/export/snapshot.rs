@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use evidence::bundle::production::Selection;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::{DeploymentId, IncidentId};
+use evidence::id::{Chain, DeploymentId, IncidentId};
 use evidence::length::len;
 use rusqlite::Connection;
 
@@ -69,19 +69,18 @@ impl Snapshot {
     pub fn under_disposal(&self) -> Option<Digest> {
         let mut disposed = self.collections.iter().filter(|one| one.is_disposed);
         let stays = |one: &&Collected| {
-            let object = evidence::disposal::Object::Collection(Digest(one.row.id));
+            let object = evidence::disposal::Object::Collection(one.row.id);
             // As the verifier counts: a mirror that was quicker says nothing of our stores.
             let is_store =
                 |place: &evidence::disposal::Place| matches!(place, evidence::disposal::Place::Store(_));
             !self.course.gone_from(&object).any(is_store)
         };
-        disposed.find(stays).map(|one| Digest(one.row.id))
+        disposed.find(stays).map(|one| one.row.id)
     }
 
     /// What the entries say of disposal, for the certificate.
     pub fn destruction(&self) -> Option<evidence::disposal::Destruction> {
-        let retired =
-            self.deployment.values().filter(|entry| entry.kind == EntryType::MirrorRetired.as_str());
+        let retired = self.deployment.values().filter(|entry| entry.kind == EntryType::MirrorRetired);
         let retired = retired
             .filter_map(|entry| evidence::entry::pairs::find(&entry.refs, "mirror")?.parse().ok())
             .collect();
@@ -90,9 +89,9 @@ impl Snapshot {
 
     /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
     pub fn narrow(&mut self, selection: &Selection) {
-        self.collections.retain(|one| selection.of(&Digest(one.row.id)).is_some());
+        self.collections.retain(|one| selection.of(&one.row.id).is_some());
         let of = &self.collections;
-        self.orders.retain(|order| of.iter().any(|one| one.row.order == order.0));
+        self.orders.retain(|order| of.iter().any(|one| one.row.order == *order));
         self.endpoints.retain(|row| {
             let is_it =
                 |one: &Collected| one.row.endpoint == row.endpoint && one.row.generation == row.generation;
@@ -109,7 +108,7 @@ impl Snapshot {
             };
             let generation = reference("generation");
             endpoints.iter().any(|row| {
-                row.endpoint == endpoint && generation == Some(row.generation.to_string().as_str())
+                row.endpoint.as_str() == endpoint && generation == Some(row.generation.to_string().as_str())
             })
         });
     }
@@ -119,12 +118,12 @@ impl Snapshot {
         let replicated = |id: &Digest| {
             let name = id.to_string();
             self.chain.iter().any(|entry| {
-                entry.kind == EntryType::EvidenceReplicated.as_str()
+                entry.kind == EntryType::EvidenceReplicated
                     && entry.refs.iter().any(|(name_, value)| name_ == "collection" && *value == name)
             })
         };
         let stored = self.collections.iter().filter(|one| one.manifest.is_some() && !one.is_disposed);
-        stored.map(|one| Digest(one.row.id)).filter(|id| !replicated(id)).collect()
+        stored.map(|one| one.row.id).filter(|id| !replicated(id)).collect()
     }
 
     /// Takes stock of an incident under a checkpoint.
@@ -167,18 +166,18 @@ fn read(
     incident: &IncidentId,
     size: u64,
 ) -> Result<Option<Read>, DbError> {
-    let mut chain = rows::entries::of_chain(db, &incident.to_string(), 0, u64::from(u32::MAX))?;
+    let mut chain = rows::entries::of_chain(db, &Chain::from(incident.clone()), 0, u64::from(u32::MAX))?;
     chain.retain(|entry| entry.index < size);
     if chain.is_empty() {
         return Ok(None);
     }
-    let orders = chain.iter().filter(|entry| entry.kind == EntryType::OrderIssued.as_str());
-    let orders = orders.map(|entry| Digest(entry.event)).collect();
+    let orders = chain.iter().filter(|entry| entry.kind == EntryType::OrderIssued);
+    let orders = orders.map(|entry| entry.event).collect();
     let collections = collections(db, &chain)?;
     let mut endpoints = Vec::new();
     for collected in &collections {
-        let (endpoint, generation) = (collected.row.endpoint.as_str(), collected.row.generation);
-        let is_known = |row: &EndpointRow| row.endpoint == endpoint && row.generation == generation;
+        let (endpoint, generation) = (&collected.row.endpoint, collected.row.generation);
+        let is_known = |row: &EndpointRow| row.endpoint == *endpoint && row.generation == generation;
         if !endpoints.iter().any(is_known) {
             endpoints.extend(rows::endpoints::at(db, endpoint, generation)?);
         }
@@ -194,20 +193,18 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
         found.and_then(|(_, value)| value.parse::<Digest>().ok())
     };
     let mut collections = Vec::new();
-    for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted.as_str()) {
+    for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted) {
         // Left out, a collection that the chain names would be missing from the bundle without a word.
-        let id = of(started).ok_or(DbError::Corrupt { column: "entries.refs" })?;
-        let row = rows::collections::at(db, id.as_bytes())?;
-        let row = row.ok_or(DbError::Corrupt { column: "collections.id" })?;
-        let about = |kind: EntryType| {
-            chain.iter().rfind(|entry| entry.kind == kind.as_str() && of(entry) == Some(id))
-        };
-        let manifest = about(EntryType::CollectionStored).map(|entry| Digest(entry.event));
+        let id: Digest = started.parsed("collection")?;
+        let row = rows::collections::at(db, &id)?;
+        let row = row.ok_or_else(|| DbError::Absent { table: "collections", key: format!("id {id}") })?;
+        let about = |kind: EntryType| chain.iter().rfind(|entry| entry.kind == kind && of(entry) == Some(id));
+        let manifest = about(EntryType::CollectionStored).map(|entry| entry.event);
         let mut segments = rows::collections::segments(db, row.number)?;
         if let Some(interrupted) = about(EntryType::CollectionInterrupted)
             && manifest.is_none()
         {
-            segments.truncate(segment_count(&interrupted.refs)?);
+            segments.truncate(segment_count(interrupted)?);
         }
         let is_disposed = crate::rows::fence::disposal_of(db, &row.id, crate::clock::now())?.is_some();
         if is_disposed {
@@ -220,9 +217,8 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
 
 /// How many segments a collection had when it was interrupted. Without that number nobody knows which of them belong
 /// to it, so an entry that does not say it is no reason to take all of them.
-fn segment_count(refs: &[(String, String)]) -> Result<usize, DbError> {
-    let count = evidence::entry::pairs::find(refs, "segments");
-    count.and_then(|count| count.parse().ok()).ok_or(DbError::Corrupt { column: "entries.refs" })
+fn segment_count(interrupted: &EntryRow) -> Result<usize, DbError> {
+    interrupted.parsed("segments")
 }
 
 /// Genesis, rosters, mirrors that spoke, and for each endpoint its token, enrolment, renewals and retirement.
@@ -233,7 +229,7 @@ fn deployment(
     size: u64,
 ) -> Result<BTreeMap<u64, EntryRow>, DbError> {
     let mut wanted = BTreeMap::new();
-    for entry in rows::entries::of_chain(db, "", 0, u64::from(u32::MAX))? {
+    for entry in rows::entries::of_chain(db, &Chain::Deployment, 0, u64::from(u32::MAX))? {
         let reference =
             |name: &str| entry.refs.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
         let of_endpoint = || {
@@ -242,22 +238,20 @@ fn deployment(
                     && reference("generation") == Some(row.generation.to_string().as_str())
             })
         };
-        let is_wanted = match entry.kind.parse::<EntryType>() {
-            Ok(
-                EntryType::LogGenesis
-                | EntryType::RosterPublished
-                | EntryType::KeyRotated
-                | EntryType::LogSuccession,
-            ) => true,
+        let is_wanted = match entry.kind {
+            EntryType::LogGenesis
+            | EntryType::RosterPublished
+            | EntryType::KeyRotated
+            | EntryType::LogSuccession => true,
             // A slot may have had several tokens; the one that was used speaks for the endpoint.
-            Ok(EntryType::EndpointAdmitted) => of_endpoint().is_some_and(|row| row.token == entry.event),
-            Ok(EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired) => {
+            EntryType::EndpointAdmitted => of_endpoint().is_some_and(|row| row.token == entry.event),
+            EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired => {
                 of_endpoint().is_some()
             }
             // Who states that it holds evidence of this incident.
-            Ok(EntryType::MirrorAdmitted | EntryType::MirrorRetired) => chain.iter().any(|own| {
+            EntryType::MirrorAdmitted | EntryType::MirrorRetired => chain.iter().any(|own| {
                 let spoke = [EntryType::EvidenceReplicated, EntryType::DispositionConfirmed];
-                spoke.iter().any(|kind| own.kind == kind.as_str())
+                spoke.contains(&own.kind)
                     && evidence::entry::pairs::find(&own.refs, "mirror") == reference("mirror")
             }),
             _ => false,
@@ -276,7 +270,19 @@ mod tests {
     #[test]
     fn an_unreadable_count_of_segments_is_an_error_and_never_all_of_them() {
         let refs = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-        assert_eq!(segment_count(&refs("segments", "3")).unwrap(), 3);
+        let entry = |refs: Vec<(String, String)>| EntryRow {
+            index: 7,
+            event: Digest::ZERO,
+            kind: EntryType::CollectionInterrupted,
+            incident: Chain::Deployment,
+            seq: 0,
+            leaf: ledger::Hash([0; 32]),
+            time: evidence::time::Time::EPOCH,
+            refs,
+            actor: None,
+            detail: None,
+        };
+        assert_eq!(segment_count(&entry(refs("segments", "3"))).unwrap(), 3);
         for damaged in [
             Vec::new(),
             refs("items", "3"),
@@ -285,8 +291,8 @@ mod tests {
             refs("segments", "three"),
             refs("segments", "18446744073709551616"),
         ] {
-            let refused = segment_count(&damaged);
-            assert!(matches!(refused, Err(DbError::Corrupt { column: "entries.refs" })), "{damaged:?}");
+            let refused = segment_count(&entry(damaged.clone()));
+            assert!(matches!(refused, Err(DbError::Corrupt { table: "entries", .. })), "{damaged:?}");
         }
     }
 }

@@ -73,7 +73,7 @@ pub async fn admit(
     let delegation_id = signed.digest();
     let chain = Chain::from(order.order.incident.clone());
     let started = match ingest.collector.collection(&delegation.collection).await? {
-        Some(row) if row.delegation == *delegation_id.as_bytes() => row,
+        Some(row) if row.delegation == delegation_id => row,
         Some(_) => {
             return Err(Ended::rejected(Reason::Malformed, "another delegation began this collection"));
         }
@@ -129,7 +129,7 @@ pub async fn readmit(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, En
 
 /// What two persons disposed of is not sent again.
 async fn not_disposed(ingest: &Ingest, collection: &Digest) -> Result<(), Ended> {
-    let id = collection.0;
+    let id = *collection;
     let disposed = ingest
         .collector
         .db
@@ -161,13 +161,12 @@ async fn enrolled_key(
     endpoint: &EndpointId,
     generation: Generation,
 ) -> Result<PublicKey, Ended> {
-    let (id, number) = (endpoint.to_string(), generation.number());
-    let row = ingest.collector.db.read_async(move |db| rows::endpoints::at(db, &id, number)).await?;
+    let id = endpoint.clone();
+    let row = ingest.collector.db.read_async(move |db| rows::endpoints::at(db, &id, generation)).await?;
     match row {
-        Some(row) if row.state == EndpointState::Enrolled => row
-            .evidence_key
-            .parse()
-            .map_err(|error| Failure::internal("read the endpoint's key", error).into()),
+        Some(row) if row.state == EndpointState::Enrolled => row.evidence_key.ok_or_else(|| {
+            Failure::internal("read the endpoint's key", "an enrolled endpoint has no key").into()
+        }),
         _ => Err(Failure::forbidden(format!("{endpoint}#{generation} is not enrolled here")).into()),
     }
 }
@@ -194,16 +193,17 @@ async fn may_begin(
     if delegation.at > order.order.expires {
         return refuse(format!("the order expired at {}", order.order.expires));
     }
-    let id = *delegation.order.as_bytes();
-    let (name, number, fingerprint) =
-        (endpoint.to_string(), generation.number(), evidence_key.fingerprint().to_string());
-    let (attempt, own) = (delegation.attempt, delegation.collection.0);
+    let id = delegation.order;
+    let (name, fingerprint) = (endpoint.clone(), evidence_key.fingerprint());
+    let (attempt, own) = (delegation.attempt, delegation.collection);
     let (addressed, used) = ingest
         .collector
         .db
         .read_async(move |db| {
             let addressed = rows::orders::targets(db, &id)?.into_iter().any(|target| {
-                target.endpoint == name && target.generation == number && target.fingerprint == fingerprint
+                target.endpoint == name
+                    && target.generation == generation
+                    && target.fingerprint == fingerprint
             });
             let used = rows::orders::attempts(db, &id)?.into_iter().any(|row| {
                 // The same delegation comes twice at once: with the endpoint's answer and with its upload.
@@ -239,7 +239,7 @@ async fn record_start(
         ("order", delegation.order.to_string()),
     ];
     // Judged once more with the entry: no collection begins behind a cancellation, which every mirror would hold against the log.
-    let id = *delegation.order.as_bytes();
+    let id = delegation.order;
     let in_force: Condition = Box::new(move |tx| match rows::orders::at(tx, &id)? {
         Some(row) if row.state == OrderState::Issued => Ok(()),
         _ => Err(Denied::no(Class::Precondition, "the order is not in force any more")),

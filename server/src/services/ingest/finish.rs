@@ -128,8 +128,8 @@ async fn keys(ingest: &Ingest, admitted: &Admitted) -> Result<Vec<(Key, u64)>, E
     let collection = admitted.collection.as_bytes();
     let keys = segments.iter().flat_map(|row| {
         [
-            (Key::segment(collection, row.index, &row.sha256), row.stored_len),
-            (Key::seal(collection, row.index, &row.seal_sha256), row.seal_len),
+            (Key::segment(collection, row.index, row.sha256.as_bytes()), row.stored_len),
+            (Key::seal(collection, row.index, row.seal_sha256.as_bytes()), row.seal_len),
         ]
     });
     Ok(keys.collect())

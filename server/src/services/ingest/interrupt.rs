@@ -12,7 +12,7 @@ use evidence::entry::state::{AttemptState, CollectionState};
 use evidence::id::Chain;
 use evidence::seal::delegation::Delegation;
 
-use crate::failure::{Failure, OrFailure as _};
+use crate::failure::Failure;
 use crate::metrics;
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
@@ -35,9 +35,8 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
     if row.state != CollectionState::Running {
         return Ok(());
     }
-    let incident: evidence::id::IncidentId = row.incident.parse().or_internal("read the collection")?;
     // Before the first segment there is no seal, and the entry says so with zeros.
-    let seal = row.seal_head.map_or(Digest::ZERO, Digest);
+    let seal = row.seal_head.unwrap_or(Digest::ZERO);
     let refs = [
         ("collection", collection.to_string()),
         ("seal", seal.to_string()),
@@ -46,23 +45,22 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
     ingest
         .collector
         .recorder
-        .record_own(EntryType::CollectionInterrupted, Chain::from(incident), &refs)
+        .record_own(EntryType::CollectionInterrupted, Chain::from(row.incident), &refs)
         .await?;
     metrics::collection_ended(CollectionState::Interrupted);
-    ingest.watches.changed(&Digest(row.order));
+    ingest.watches.changed(&row.order);
     tracing::info!(collection = %collection, segments = row.segments, "Collection is interrupted");
     Ok(())
 }
 
 /// Interrupts what earlier attempts of the same endpoint under the same order left running.
 pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Result<(), Failure> {
-    let (order, endpoint) = (*delegation.order.as_bytes(), delegation.endpoint.to_string());
+    let (order, endpoint) = (delegation.order, delegation.endpoint.clone());
     let attempt = delegation.attempt;
     let running = ingest.collector.db.read_async(move |db| rows::orders::attempts(db, &order)).await?;
     for row in running {
         let earlier = row.endpoint == endpoint && row.attempt < attempt && row.state == AttemptState::Running;
         if let (true, Some(collection)) = (earlier, row.collection) {
-            let collection = Digest(collection);
             end(ingest, &collection).await?;
         }
     }
@@ -79,16 +77,13 @@ pub async fn expired(ingest: &Ingest) -> Result<(), Failure> {
             let mut rows = Vec::new();
             for row in rows::collections::running(db)? {
                 if let Some(order) = rows::orders::at(db, &row.order)? {
-                    rows.push((Digest(row.id), order.expires));
+                    rows.push((row.id, order.expires));
                 }
             }
             Ok::<_, DbError>(rows)
         })
         .await?;
     for (collection, expires) in running {
-        let Ok(expires) = expires.parse::<evidence::time::Time>() else {
-            continue;
-        };
         if now.since(expires) > GRACE_AFTER_EXPIRY && !ingest.uploads.is_busy(&collection) {
             end(ingest, &collection).await?;
         }

@@ -3,7 +3,6 @@
 //! Guarantee: it records only what an upload would have recorded. It may run at any time, also beside uploads.
 
 use evidence::digest::Digest;
-use evidence::id::{EndpointId, Generation};
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
 use proto::convert::Proven;
@@ -46,15 +45,15 @@ pub async fn finish_complete(ingest: &Ingest) -> Result<u64, Failure> {
     let manifests = manifests_without_entry(ingest).await?;
     let mut finished = 0;
     for row in complete {
-        let found = manifests.iter().find(|(collection, _)| *collection == Digest(row.id));
+        let found = manifests.iter().find(|(collection, _)| *collection == row.id);
         let Some((_, signed)) = found else { continue };
         match finish_one(ingest, &row, signed.clone()).await {
             Ok(()) => finished += 1,
             Err(Ended::Failed(failure)) => {
-                tracing::error!(collection = %Digest(row.id), cause = %chain(&failure), "Complete collection could not be finished");
+                tracing::error!(collection = %row.id, cause = %chain(&failure), "Complete collection could not be finished");
             }
             Err(Ended::Rejected(rejection)) => {
-                tracing::error!(collection = %Digest(row.id), reason = rejection.detail, "Complete collection does not hold");
+                tracing::error!(collection = %row.id, reason = rejection.detail, "Complete collection does not hold");
             }
             Err(Ended::Gone) => return Ok(finished),
         }
@@ -64,17 +63,14 @@ pub async fn finish_complete(ingest: &Ingest) -> Result<u64, Failure> {
 
 async fn finish_one(ingest: &Ingest, row: &CollectionRow, manifest: Signed) -> Result<(), Ended> {
     // The endpoint may be coming back with the same: one of us at a time.
-    let turn = ingest.uploads.enter(Digest(row.id)).await;
-    let delegation = ingest.collector.document(Key::document(&row.delegation)).await?;
-    let broken = |what: &str| Ended::Failed(Failure::internal("finish a collection", what.to_owned()));
-    let endpoint: EndpointId = row.endpoint.parse().map_err(|_no_id| broken("no endpoint id"))?;
-    let generation = Generation::new(row.generation).ok_or_else(|| broken("generation 0"))?;
-    let admitted = begin::admit(ingest, &endpoint, generation, delegation).await?;
+    let turn = ingest.uploads.enter(row.id).await;
+    let delegation = ingest.collector.document(Key::document(row.delegation.as_bytes())).await?;
+    let admitted = begin::admit(ingest, &row.endpoint, row.generation, delegation).await?;
     if admitted.stored_index.is_some() {
         return Ok(());
     }
     resume(ingest, &admitted, manifest, &turn.displaced).await?;
-    tracing::info!(collection = %Digest(row.id), "Collection was complete before the restart; its entry is written");
+    tracing::info!(collection = %row.id, "Collection was complete before the restart; its entry is written");
     Ok(())
 }
 
@@ -84,7 +80,7 @@ async fn manifests_without_entry(ingest: &Ingest) -> Result<Vec<(Digest, Signed)
         let unavailable = |error| Failure::unavailable("look through the documents", error);
         let mut found = Vec::new();
         for key in replicas.list("documents/").map_err(unavailable)? {
-            let Some(digest) = key.digest() else { continue };
+            let Some(digest) = key.digest().map(Digest) else { continue };
             let is_known = db.read(|db| rows::entries::by_event(db, &digest))?.is_some();
             if is_known {
                 continue;

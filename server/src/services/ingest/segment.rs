@@ -136,8 +136,8 @@ pub async fn accept(
     // Crash now: both objects lie there without a row; sent again, they are found and counted.
     let row = SegmentRow {
         index,
-        sha256: *arrived.sha256.as_bytes(),
-        seal_sha256: *seal.digest.as_bytes(),
+        sha256: arrived.sha256,
+        seal_sha256: seal.digest,
         stored_len: seal.header.stored_len,
         seal_len: len(&arrived.seal),
         plain_start: seal.header.plain_start,
@@ -147,7 +147,7 @@ pub async fn accept(
         is_final: seal.header.is_final,
         copies: written.copies,
     };
-    let id = *admitted.collection.as_bytes();
+    let id = admitted.collection;
     let is_added = ingest
         .collector
         .db
@@ -184,8 +184,7 @@ async fn sent_again(
 ) -> Result<(), Ended> {
     let known =
         ingest.collector.segments_of(admitted.number).await?.into_iter().find(|row| row.index == index);
-    let same = known
-        .is_some_and(|row| row.seal_sha256 == *seal.as_bytes() && row.sha256 == *arrived.sha256.as_bytes());
+    let same = known.is_some_and(|row| row.seal_sha256 == seal && row.sha256 == arrived.sha256);
     if same {
         return Ok(());
     }
@@ -231,7 +230,7 @@ fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
     let lines = judged.records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let rows = lines.map(|line| {
         let record = ItemRecord::parse_line(line, Stage::Final).or_internal("index a segment")?;
-        rows::projection::item_row(segment, &record).or_internal("index a segment")
+        Ok::<_, Failure>(rows::projection::item_row(segment, record))
     });
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -270,7 +270,7 @@ where
         let wanted = self.ingest.collector.replicas.policy().copies_wanted();
         Ok(Durable {
             next_index: len(&segments),
-            seal: segments.last().map(|row| Digest(row.seal_sha256)),
+            seal: segments.last().map(|row| row.seal_sha256),
             copies,
             degraded: !segments.is_empty() && copies < wanted,
         })

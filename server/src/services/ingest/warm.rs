@@ -138,8 +138,8 @@ pub async fn read_stored(
     collection: &Digest,
     segment: &SegmentRow,
 ) -> Result<(Bytes, Bytes, Written), Ended> {
-    let seal_key = Key::seal(collection.as_bytes(), segment.index, &segment.seal_sha256);
-    let segment_key = Key::segment(collection.as_bytes(), segment.index, &segment.sha256);
+    let seal_key = Key::seal(collection.as_bytes(), segment.index, segment.seal_sha256.as_bytes());
+    let segment_key = Key::segment(collection.as_bytes(), segment.index, segment.sha256.as_bytes());
     let (seal_len, stored_len) = (segment.seal_len, segment.stored_len);
     let replicas = ingest.collector.replicas.clone();
     blocking(move || {

@@ -52,7 +52,7 @@ pub async fn approve(desk: &OrderDesk, signed: Signed) -> Result<Recorded, Failu
         Decision::Approve => EntryType::OrderApproved,
         Decision::Reject => EntryType::OrderRejected,
     };
-    let id = approval.order.0;
+    let id = approval.order;
     let condition: Condition = Box::new(move |tx| must_be(tx, &id, &[OrderState::AwaitingApproval]));
     let refs = [("order", approval.order.to_string())];
     let chain = Chain::from(order.order.incident);
@@ -80,7 +80,7 @@ pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Fail
     if weighed.act.incident != Chain::from(order.order.incident) {
         return Err(Failure::malformed("the order is of another incident than the act"));
     }
-    let key = id.0;
+    let key = id;
     let condition: Condition =
         Box::new(move |tx| must_be(tx, &key, &[OrderState::AwaitingApproval, OrderState::Issued]));
     let act = weighed.object.signed().map_err(|error| Failure::malformed(chain(&error)))?;
@@ -93,7 +93,7 @@ pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Fail
 /// The entry stands; this makes it felt. What is missed here, `begin` and `attend` see in the database.
 async fn spread(desk: &OrderDesk, order: &Digest, act: &Signed) -> Result<(), Failure> {
     let collector = &*desk.collector;
-    let id = order.0;
+    let id = *order;
     let (targets, attempts) = collector
         .db
         .read_async(move |db| {
@@ -104,18 +104,17 @@ async fn spread(desk: &OrderDesk, order: &Digest, act: &Signed) -> Result<(), Fa
         let cancel = v1::CancelOrder { order: order.to_string(), act: Some(act.into()) };
         let message = v1::AttendResponse { message: Some(v1::attend_response::Message::Cancel(cancel)) };
         // An endpoint that is away hears of it when it asks to upload, or when it comes back.
-        collector.live.send(&target.endpoint, u64::from(target.generation), message);
+        collector.live.send(target.endpoint.as_str(), u64::from(target.generation.number()), message);
     }
     for collection in
         attempts.iter().filter(|row| row.state == AttemptState::Running).filter_map(|row| row.collection)
     {
-        let collection = Digest(collection);
         interrupt::end(&desk.ingest, &collection).await?;
     }
     Ok(())
 }
 
-fn must_be(tx: &Connection, order: &[u8; 32], states: &[OrderState]) -> Result<(), Denied> {
+fn must_be(tx: &Connection, order: &Digest, states: &[OrderState]) -> Result<(), Denied> {
     match rows::orders::at(tx, order)? {
         Some(row) if states.contains(&row.state) => Ok(()),
         Some(row) => Err(Denied::no(Class::Precondition, format!("the order is {} already", row.state))),

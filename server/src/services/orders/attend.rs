@@ -231,19 +231,18 @@ impl Call<'_> {
 
     /// Orders in force that want delivery here, with the number of the newest attempt.
     async fn wanted_orders(&self) -> Result<Vec<(Digest, u32)>, Failure> {
-        let (endpoint, number) = (self.endpoint.to_string(), self.generation.number());
-        let now = crate::clock::now().to_string();
+        let (endpoint, generation, now) = (self.endpoint.clone(), self.generation, crate::clock::now());
         self.collector
             .db
             .read_async(move |db| {
                 let mut wanted = Vec::new();
-                for order in rows::orders::open_for(db, &endpoint, number, &now)? {
+                for order in rows::orders::open_for(db, &endpoint, generation, now)? {
                     let mut newest = newest_by_endpoint(rows::orders::attempts(db, &order.id)?);
                     let newest = newest.remove(&endpoint);
                     let attempt = newest.as_ref().map_or(0, |row| row.attempt);
                     let target = Target { state: attempt_state(newest.as_ref(), false), attempt };
                     if target.wants_delivery(order.attempts_max) {
-                        wanted.push((Digest(order.id), attempt));
+                        wanted.push((order.id, attempt));
                     }
                 }
                 Ok::<_, DbError>(wanted)
@@ -293,7 +292,7 @@ impl Call<'_> {
         let Some(open) = self.collector.order(&order).await? else {
             return Err(Failure::missing("there is no such order"));
         };
-        let (id, endpoint) = (order.0, self.endpoint.to_string());
+        let (id, endpoint) = (order, self.endpoint.clone());
         let (is_target, is_refused) = self
             .collector
             .db
@@ -340,10 +339,10 @@ impl Call<'_> {
         let Some(row) = self.collector.collection(&collection).await? else {
             return Ok(());
         };
-        if row.endpoint != self.endpoint.as_str() || row.generation != self.generation.number() {
+        if row.endpoint != *self.endpoint || row.generation != self.generation {
             return Err(Failure::forbidden("an endpoint ends its own attempts only"));
         }
-        if ended.result == AttemptState::Interrupted.as_str() {
+        if ended.result.parse() == Ok(AttemptState::Interrupted) {
             crate::services::ingest::interrupt::end(&self.desk.ingest, &collection).await?;
             self.deliver().await?;
         }
@@ -353,9 +352,9 @@ impl Call<'_> {
     /// Stores the count of starts, so that it survives restarts of the collector. One write a call, none a heartbeat.
     async fn remember(&self, hello: &v1::Hello) -> Result<(), Failure> {
         let row = rows::endpoints::LiveRow {
-            endpoint: self.endpoint.to_string(),
-            generation: self.generation.number(),
-            last_seen: crate::clock::now().to_string(),
+            endpoint: self.endpoint.clone(),
+            generation: self.generation,
+            last_seen: crate::clock::now(),
             agent: hello.agent_version.chars().take(64).collect(),
             boot_id: hello.boot_id.chars().take(64).collect(),
             state_generation: hello.state_generation,

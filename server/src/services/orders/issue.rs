@@ -62,7 +62,7 @@ pub async fn issue(
     let refs = [("order", signed.digest().to_string()), ("roster", order.roster_sha256.to_string())];
     let order_id = signed.digest();
     let addressed = targets.targets().to_vec();
-    let incident = order.incident.to_string();
+    let incident = order.incident.clone();
     let locks = crate::upkeep::locks::of(&collector.replicas);
     let condition: Condition = Box::new(move |tx| {
         crate::rows::incidents::guard_open(tx, &incident)?;
@@ -148,10 +148,10 @@ fn targets(order: &Order, leaves: Vec<v1::TargetLeaf>) -> Result<TargetSet, Fail
 
 fn all_enrolled(tx: &Connection, targets: &[Target]) -> Result<(), Denied> {
     for target in targets {
-        let (endpoint, generation) = (target.endpoint.as_str(), target.generation.number());
+        let (endpoint, generation) = (&target.endpoint, target.generation);
         let row = rows::endpoints::at(tx, endpoint, generation)?;
         let holds = row.is_some_and(|row| {
-            row.state == EndpointState::Enrolled && row.fingerprint == target.evidence_key.to_string()
+            row.state == EndpointState::Enrolled && row.fingerprint == Some(target.evidence_key)
         });
         if !holds {
             return Err(Denied::no(

@@ -6,7 +6,7 @@
 use evidence::digest::Digest;
 use evidence::id::{EndpointId, Generation};
 use evidence::length::to_usize;
-use evidence::order::{Target, TargetSet};
+use evidence::order::{Decision, Target, TargetSet};
 use proto::convert::hash_bytes;
 use proto::v1;
 use store::Key;
@@ -38,7 +38,7 @@ pub async fn package(
 ) -> Result<v1::OrderPackage, Failure> {
     let id = order.row.id;
     let approvals = collector.db.read_async(move |db| rows::orders::approvals(db, &id)).await?;
-    let approvals: Vec<_> = approvals.into_iter().filter(|row| row.decision == "approve").collect();
+    let approvals: Vec<_> = approvals.into_iter().filter(|row| row.decision == Decision::Approve).collect();
 
     let mut indices = vec![order.row.index];
     indices.extend(approvals.iter().map(|row| row.index));
@@ -80,7 +80,7 @@ pub async fn package(
 /// # Errors
 /// When they cannot be read, or are not those of the order.
 pub async fn target_set(collector: &Collector, order: &OpenOrder) -> Result<TargetSet, Failure> {
-    let (replicas, key) = (collector.replicas.clone(), Key::targets(&order.row.targets_root));
+    let (replicas, key) = (collector.replicas.clone(), Key::targets(order.row.targets_root.as_bytes()));
     let bytes = blocking(move || replicas.read(&key)).await?.or_unavailable("read the order's targets")?;
     let broken = |what: String| Failure::internal("read the order's targets", what);
     let text = String::from_utf8(bytes).map_err(|error| broken(error.to_string()))?;

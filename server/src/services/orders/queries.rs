@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use evidence::digest::Digest;
 use evidence::entry::state::{AttemptState, OrderState};
+use evidence::id::EndpointId;
 use evidence::length::to_u64;
 use evidence::time::Time;
 use proto::v1;
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 use crate::rows::collections::CollectionRow;
 use crate::rows::orders::{AttemptRow, OrderRow, TargetRow};
 use crate::rows::{self, DbError};
+use crate::services::caller::{self, Filter};
 use crate::services::orders::OrderDesk;
 
 /// Everything about one order.
@@ -42,16 +44,16 @@ pub struct TargetView {
 impl OrderView {
     /// Reads an order with everything about it.
     pub async fn load(desk: &OrderDesk, order: &Digest) -> Result<Option<Self>, Failure> {
-        let id = order.0;
+        let id = *order;
         let read = desk.collector.db.read_async(move |db| read(db, &id)).await;
         let read = read?;
-        Ok(read.map(|read| Self::build(read, &|endpoint| desk.sent.is_sent(order, endpoint))))
+        Ok(read.map(|read| Self::build(read, &|endpoint| desk.sent.is_sent(order, endpoint.as_str()))))
     }
 
-    fn build(read: Read, is_sent: &dyn Fn(&str) -> bool) -> Self {
+    fn build(read: Read, is_sent: &dyn Fn(&EndpointId) -> bool) -> Self {
         let Read { row, targets, attempts, collections } = read;
         let mut newest = newest_by_endpoint(attempts);
-        let mut by_id: BTreeMap<[u8; 32], CollectionRow> =
+        let mut by_id: BTreeMap<Digest, CollectionRow> =
             collections.into_iter().map(|row| (row.id, row)).collect();
         let targets: Vec<TargetView> = targets
             .into_iter()
@@ -72,13 +74,13 @@ impl OrderView {
     pub fn summary(&self) -> v1::OrderRow {
         let stored = self.targets.iter().filter(|target| target.state.is_stored()).count();
         v1::OrderRow {
-            order: hex::encode(self.row.id),
-            incident: self.row.incident.clone(),
-            issuer: self.row.issuer.clone(),
-            issued: self.row.issued.clone(),
-            expires: self.row.expires.clone(),
+            order: self.row.id.to_string(),
+            incident: self.row.incident.to_string(),
+            issuer: self.row.issuer.to_string(),
+            issued: self.row.issued.to_string(),
+            expires: self.row.expires.to_string(),
             profile: self.row.profile.clone(),
-            sensitivity: self.row.sensitivity.clone(),
+            sensitivity: self.row.sensitivity.as_str().to_owned(),
             state: self.state.as_str().to_owned(),
             targets: self.row.targets_count,
             stored: to_u64(stored),
@@ -114,26 +116,26 @@ impl TargetView {
     fn wire(&self) -> v1::AttemptRow {
         let collection = self.collection.as_ref();
         v1::AttemptRow {
-            endpoint: self.target.endpoint.clone(),
+            endpoint: self.target.endpoint.to_string(),
             attempt: self.attempt.as_ref().map_or(0, |row| row.attempt),
             // On the wire an empty text says that there is none.
-            collection: collection.map(|row| hex::encode(row.id)).unwrap_or_default(),
+            collection: collection.map(|row| row.id.to_string()).unwrap_or_default(),
             state: self.state.as_str().to_owned(),
             detail: self.attempt.as_ref().map(|row| row.reason.clone()).unwrap_or_default(),
             items: collection.map_or(0, |row| row.items),
             plain_bytes: collection.map_or(0, |row| row.plain_bytes),
             stored_bytes: collection.map_or(0, |row| row.stored_bytes),
             segments: collection.map_or(0, |row| row.segments),
-            updated: self.attempt.as_ref().map(|row| row.time.clone()).unwrap_or_default(),
+            updated: self.attempt.as_ref().map(|row| row.time.to_string()).unwrap_or_default(),
         }
     }
 }
 
 /// The attempt that counts for each endpoint. A refusal has no attempt number: it counts where there is no attempt, or
 /// where it came after one that ended without evidence.
-pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<String, AttemptRow> {
-    let mut newest: BTreeMap<String, AttemptRow> = BTreeMap::new();
-    let mut refusals: BTreeMap<String, AttemptRow> = BTreeMap::new();
+pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<EndpointId, AttemptRow> {
+    let mut newest: BTreeMap<EndpointId, AttemptRow> = BTreeMap::new();
+    let mut refusals: BTreeMap<EndpointId, AttemptRow> = BTreeMap::new();
     for attempt in attempts {
         if attempt.attempt == 0 {
             refusals.insert(attempt.endpoint.clone(), attempt);
@@ -161,13 +163,12 @@ pub fn attempt_state(attempt: Option<&AttemptRow>, is_sent: bool) -> AttemptStat
 
 /// The facts of a row at a time.
 pub fn facts(row: &OrderRow, now: Time) -> OrderFacts {
-    let expired = row.expires.parse::<Time>().is_ok_and(|expires| expires <= now);
     OrderFacts {
         needs_approval: row.state == OrderState::AwaitingApproval,
         approved: false,
         rejected: row.state == OrderState::Rejected,
         cancelled: row.state == OrderState::Cancelled,
-        expired,
+        expired: row.expires <= now,
         attempts_max: row.attempts_max,
     }
 }
@@ -179,7 +180,7 @@ struct Read {
     collections: Vec<CollectionRow>,
 }
 
-fn read(db: &Connection, id: &[u8; 32]) -> Result<Option<Read>, DbError> {
+fn read(db: &Connection, id: &Digest) -> Result<Option<Read>, DbError> {
     let Some(row) = rows::orders::at(db, id)? else {
         return Ok(None);
     };
@@ -194,12 +195,16 @@ fn read(db: &Connection, id: &[u8; 32]) -> Result<Option<Read>, DbError> {
 
 /// Orders of an incident (empty: of all), oldest first.
 pub async fn list(desk: &OrderDesk, incident: &str) -> Result<Vec<v1::OrderRow>, Failure> {
-    let wanted = (!incident.is_empty()).then(|| incident.to_owned());
+    let wanted = match caller::incident_filter(incident) {
+        Filter::Nothing => return Ok(Vec::new()),
+        Filter::All => None,
+        Filter::One(incident) => Some(incident),
+    };
     let orders = desk
         .collector
         .db
         .read_async(move |db| {
-            let rows = rows::orders::of_incident(db, wanted.as_deref())?;
+            let rows = rows::orders::of_incident(db, wanted.as_ref())?;
             rows.into_iter().map(|row| read(db, &row.id)).collect::<Result<Vec<_>, DbError>>()
         })
         .await?;
@@ -207,8 +212,8 @@ pub async fn list(desk: &OrderDesk, incident: &str) -> Result<Vec<v1::OrderRow>,
         .into_iter()
         .flatten()
         .map(|read| {
-            let id = Digest(read.row.id);
-            OrderView::build(read, &|endpoint| desk.sent.is_sent(&id, endpoint)).summary()
+            let id = read.row.id;
+            OrderView::build(read, &|endpoint| desk.sent.is_sent(&id, endpoint.as_str())).summary()
         })
         .collect())
 }
@@ -221,7 +226,7 @@ pub async fn resolve(collector: &Collector, text: &str) -> Result<Digest, Failur
     check_prefix(text, "order")?;
     let prefix = text.to_owned();
     let found = collector.db.read_async(move |db| rows::orders::by_prefix(db, &prefix)).await?;
-    one(found.into_iter().map(|row| Digest(row.id)), "order", text)
+    one(found.into_iter().map(|row| row.id), "order", text)
 }
 
 /// Refuses what is no prefix of a digest.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evidence::digest::Digest;
+use evidence::order::Decision;
 use proto::v1::order_service_server::OrderService;
 use proto::v1::{
     ActResponse, ApproveOrderRequest, IssueOrderRequest, IssueOrderResponse, ListOrdersRequest,
@@ -92,11 +93,11 @@ async fn show(desk: &OrderDesk, id: &Digest) -> Result<ShowOrderResponse, Failur
     let (Some(view), Some(open)) = (view, open) else {
         return Err(Failure::missing(format!("there is no order {id}")));
     };
-    let key = id.0;
+    let key = *id;
     let rows = collector.db.read_async(move |db| rows::orders::approvals(db, &key)).await?;
     let mut approvals = Vec::with_capacity(rows.len());
     // Rejections are in the same table; what became of the order says them.
-    for row in rows.into_iter().filter(|row| row.decision == "approve") {
+    for row in rows.into_iter().filter(|row| row.decision == Decision::Approve) {
         approvals.push((&collector.act_document(row.index).await?).into());
     }
     Ok(ShowOrderResponse {

@@ -2,13 +2,13 @@
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::{Chain, IncidentId, PersonId};
+use evidence::id::{Chain, PersonId};
 use proto::convert::Proven;
 use proto::status::Class;
 
 use crate::acts;
 use crate::collector::Collector;
-use crate::failure::{Failure, OrFailure as _};
+use crate::failure::Failure;
 use crate::metrics;
 use crate::rows;
 use crate::rows::collections::CollectionRow;
@@ -28,15 +28,20 @@ pub async fn record(
     object: &str,
     purpose: &str,
 ) -> Result<Proven, Failure> {
-    let incident: IncidentId = row.incident.parse().or_internal("read the collection")?;
     let detail = self::purpose(collector, purpose).await?;
-    let refs = [("object", format!("{}/{object}", Digest(row.id))), ("person", person.to_string())];
+    let refs = [("object", format!("{}/{object}", row.id)), ("person", person.to_string())];
     let recorded = collector
         .recorder
-        .record_own_with(EntryType::EvidenceAccessed, Chain::from(incident), &refs, &[], Some(detail))
+        .record_own_with(
+            EntryType::EvidenceAccessed,
+            Chain::from(row.incident.clone()),
+            &refs,
+            &[],
+            Some(detail),
+        )
         .await?;
     metrics::read_begun();
-    tracing::info!(collection = %Digest(row.id), person = %person, entry = recorded.index, "Evidence is read");
+    tracing::info!(collection = %row.id, person = %person, entry = recorded.index, "Evidence is read");
     Ok(recorded.proven)
 }
 
@@ -75,8 +80,7 @@ pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow
             Class::Missing,
             format!(
                 "collection {} was {disposed}; what stays is its custody: exhibit disposition show {}",
-                Digest(row.id),
-                row.incident
+                row.id, row.incident
             ),
         )),
     }

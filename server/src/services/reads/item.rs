@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use evidence::container::SeekTable;
-use evidence::digest::Digest;
 use evidence::id::PersonId;
 use evidence::item::{ItemRecord, Stage};
 use evidence::length::{len, to_u64, to_usize};
@@ -183,7 +182,7 @@ fn died(error: VerifierError) -> Failure {
 }
 
 fn altered(row: &CollectionRow, reason: &str) -> Failure {
-    tracing::error!(collection = %Digest(row.id), reason, "Stored evidence does not open any more: run fsck");
+    tracing::error!(collection = %row.id, reason, "Stored evidence does not open any more: run fsck");
     metrics::fixity_failed();
     Failure::new(
         Class::Contradiction,
@@ -305,7 +304,7 @@ async fn seek_table(
         collector.replicas.clone(),
         shelf.clone(),
         row.clone(),
-        Key::segment(&row.id, last.index, &last.sha256),
+        Key::segment(row.id.as_bytes(), last.index, last.sha256.as_bytes()),
         last.stored_len,
     );
     let read = move || {
@@ -389,7 +388,11 @@ async fn range(
             behind.ok_or_else(|| Failure::internal("read evidence", "the rows of segments are too long"))?;
         let (from, until) = (start.max(at), end.min(behind));
         if from < until {
-            pieces.push((Key::segment(&row.id, segment.index, &segment.sha256), from - at, until - from));
+            pieces.push((
+                Key::segment(row.id.as_bytes(), segment.index, segment.sha256.as_bytes()),
+                from - at,
+                until - from,
+            ));
         }
         at = behind;
     }

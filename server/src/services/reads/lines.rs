@@ -35,8 +35,10 @@ impl SealReader {
         row: &CollectionRow,
         segment: &SegmentRow,
     ) -> Result<Vec<Vec<u8>>, Failure> {
-        let (replicas, key) =
-            (collector.replicas.clone(), Key::seal(&row.id, segment.index, &segment.seal_sha256));
+        let (replicas, key) = (
+            collector.replicas.clone(),
+            Key::seal(row.id.as_bytes(), segment.index, segment.seal_sha256.as_bytes()),
+        );
         let seal = blocking(move || replicas.read(&key)).await?.or_unavailable("read a seal")?;
         self.0.send(Kind::Lines, &seal).await.map_err(died)?;
         let mut lines = Vec::new();
@@ -96,8 +98,8 @@ mod tests {
     fn a_segment_row_with_more_records_than_up_to_its_end_is_an_error() {
         let row = |items, items_total| SegmentRow {
             index: 4,
-            sha256: [0; 32],
-            seal_sha256: [0; 32],
+            sha256: evidence::digest::Digest::ZERO,
+            seal_sha256: evidence::digest::Digest::ZERO,
             stored_len: 1,
             seal_len: 1,
             plain_start: 0,

@@ -57,11 +57,11 @@ pub async fn read(
 async fn key(collector: &Collector, row: &CollectionRow, object: &str) -> Result<Key, Failure> {
     let unknown = || Failure::malformed("an object is segment/<index>, seal/<index>, manifest or delegation");
     match object {
-        "delegation" => return Ok(Key::document(&row.delegation)),
+        "delegation" => return Ok(Key::document(row.delegation.as_bytes())),
         "manifest" => {
             let manifest = row.manifest.as_ref();
             return manifest
-                .map(Key::document)
+                .map(|manifest| Key::document(manifest.as_bytes()))
                 .ok_or_else(|| Failure::missing("the collection has no manifest"));
         }
         _ => {}
@@ -73,8 +73,8 @@ async fn key(collector: &Collector, row: &CollectionRow, object: &str) -> Result
     let segment =
         segment.ok_or_else(|| Failure::missing(format!("the collection has no segment {index}")))?;
     match kind {
-        "segment" => Ok(Key::segment(&row.id, index, &segment.sha256)),
-        "seal" => Ok(Key::seal(&row.id, index, &segment.seal_sha256)),
+        "segment" => Ok(Key::segment(row.id.as_bytes(), index, segment.sha256.as_bytes())),
+        "seal" => Ok(Key::seal(row.id.as_bytes(), index, segment.seal_sha256.as_bytes())),
         _ => Err(unknown()),
     }
 }

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use evidence::digest::Digest;
 use proto::v1::evidence_service_server::EvidenceService;
 use proto::v1::{
     CollectionRow as WireRow, ItemBatch, ListCollectionsRequest, ListCollectionsResponse, ListItemsRequest,
@@ -20,7 +19,7 @@ use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows;
 use crate::rows::collections::CollectionRow;
-use crate::services::caller;
+use crate::services::caller::{self, Filter};
 use crate::services::reads::Reads;
 use crate::services::reads::item::Wanted;
 use crate::services::reads::{access, item, list, object};
@@ -42,12 +41,16 @@ impl EvidenceService for Evidence {
         request: Request<ListCollectionsRequest>,
     ) -> Result<Response<ListCollectionsResponse>, Status> {
         let incident = request.into_inner().incident;
-        let wanted = (!incident.is_empty()).then_some(incident);
+        let wanted = match caller::incident_filter(&incident) {
+            Filter::Nothing => return Ok(Response::new(ListCollectionsResponse::default())),
+            Filter::All => None,
+            Filter::One(incident) => Some(incident),
+        };
         let rows = self
             .0
             .collector
             .db
-            .read_async(move |db| rows::collections::of_incident(db, wanted.as_deref()))
+            .read_async(move |db| rows::collections::of_incident(db, wanted.as_ref()))
             .await;
         let rows = rows.map_err(Failure::from)?;
         Ok(Response::new(ListCollectionsResponse {
@@ -124,7 +127,7 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
     let number = row.number;
     let outcomes = collector.db.read_async(move |db| rows::collections::outcomes(db, number)).await?;
     let manifest = match &row.manifest {
-        Some(manifest) => Some((&collector.document(Key::document(manifest)).await?).into()),
+        Some(manifest) => Some((&collector.document(Key::document(manifest.as_bytes())).await?).into()),
         None => None,
     };
     let receipt = match row.stored_index {
@@ -134,12 +137,15 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
         }
         None => None,
     };
-    let delegation = collector.document(Key::document(&row.delegation)).await?;
+    let delegation = collector.document(Key::document(row.delegation.as_bytes())).await?;
     Ok(ShowCollectionResponse {
         row: Some(wire(collector, &row)),
         manifest,
         delegation: Some((&delegation).into()),
-        outcomes: outcomes.into_iter().map(|(outcome, count)| OutcomeCount { outcome, count }).collect(),
+        outcomes: outcomes
+            .into_iter()
+            .map(|row| OutcomeCount { outcome: row.outcome.to_string(), count: row.count })
+            .collect(),
         receipt,
     })
 }
@@ -149,10 +155,10 @@ fn wire(collector: &Collector, row: &CollectionRow) -> WireRow {
     let best = collector.replicas.at_best();
     let independent = row.independent || (row.stored_index.is_none() && row.copies > 1 && best.independent);
     WireRow {
-        collection: Digest(row.id).to_string(),
-        incident: row.incident.clone(),
-        order: Digest(row.order).to_string(),
-        endpoint: row.endpoint.clone(),
+        collection: row.id.to_string(),
+        incident: row.incident.to_string(),
+        order: row.order.to_string(),
+        endpoint: row.endpoint.to_string(),
         attempt: row.attempt,
         state: row.state.to_string(),
         items: row.items,
@@ -163,7 +169,7 @@ fn wire(collector: &Collector, row: &CollectionRow) -> WireRow {
         copies: row.copies,
         degraded: row.degraded,
         independent,
-        begun: row.begun.clone(),
-        ended: row.ended.clone(),
+        begun: row.begun.to_string(),
+        ended: row.ended.map(|time| time.to_string()).unwrap_or_default(),
     }
 }

@@ -22,9 +22,9 @@ use store::{Disposable, Store, StoreError};
 use super::finished::mark_disposed;
 use crate::blocking::blocking;
 use crate::clock::end_of_wait;
-use crate::failure::{Failure, OrFailure as _, chain};
+use crate::failure::{Failure, chain};
 use crate::rows::disposals::course_now;
-use crate::rows::disposals::{self, WaitRow};
+use crate::rows::disposals::{self, ApprovedPlan, WaitRow};
 use crate::rows::texts::text_stays;
 use crate::rows::{self, DbError};
 use crate::upkeep::Upkeep;
@@ -82,9 +82,7 @@ async fn round(
     let plans = upkeep.collector.db.read_async(disposals::plans).await?;
     let waits = upkeep.collector.db.read_async(disposals::waits).await?;
     let now_ms = crate::clock::now().unix_ms();
-    for (incident, plan) in plans {
-        let plan = Digest(plan);
-        let incident: IncidentId = incident.parse().or_internal("read a plan")?;
+    for ApprovedPlan { incident, plan } in plans {
         if let Some(stayed) = finished.get(&plan)
             && all_stay(upkeep, stayed).await?
         {
@@ -100,7 +98,7 @@ async fn round(
             }
             let (name, object) = (step.store.identity().store.clone(), step.object.to_string());
             let waits = waits.iter().any(|row| {
-                row.store == name && row.object == object && row.plan == plan.0 && row.due_ms > now_ms
+                row.store == name && row.object == object && row.plan == plan && row.due_ms > now_ms
             });
             if waits {
                 is_finished = false;
@@ -127,7 +125,7 @@ async fn all_stay(upkeep: &Upkeep, texts: &BTreeSet<Digest>) -> Result<bool, Fai
     let asked = upkeep.collector.db.read_async(move |db| {
         let now = crate::clock::now();
         for text in &texts {
-            if !text_stays(db, text.as_bytes(), now)? {
+            if !text_stays(db, text, now)? {
                 return Ok(false);
             }
         }
@@ -268,7 +266,7 @@ async fn warrant(
         };
         let mut stays = BTreeSet::new();
         for text in warrant.plan().details.iter().filter(|_| is_texts) {
-            if text_stays(db, text.as_bytes(), now)? {
+            if text_stays(db, text, now)? {
                 stays.insert(*text);
             }
         }
@@ -305,9 +303,10 @@ fn destroy(
 /// Erases the database copies of texts that were destroyed without an entry of their own, because the entry of their plan
 /// had left them to another chain.
 async fn forget(upkeep: &Upkeep, texts: BTreeSet<Digest>) -> Result<(), Failure> {
-    let emptied = upkeep.collector.db.write_async(move |tx| {
-        texts.iter().try_for_each(|text| rows::incidents::erase_detail(tx, text.as_bytes()))
-    });
+    let emptied = upkeep
+        .collector
+        .db
+        .write_async(move |tx| texts.iter().try_for_each(|text| rows::incidents::erase_detail(tx, text)));
     emptied.await.map_err(Failure::from)
 }
 
@@ -320,7 +319,7 @@ async fn record(upkeep: &Upkeep, step: &Destruction, store: &str, count: u64) ->
     ];
     let chain = Chain::from(step.incident.clone());
     upkeep.collector.recorder.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
-    let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan.0);
+    let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan);
     upkeep.collector.db.write_async(move |tx| disposals::wait_over(tx, &name, &object, &plan)).await?;
     tracing::info!(incident = %step.incident, object = %step.object, store, count, "Evidence is destroyed");
     Ok(())
@@ -347,7 +346,7 @@ async fn note_refusal(
         None => error.to_string(),
     };
     tracing::warn!(store, object = %step.object, why, "A store keeps evidence that is to go");
-    let row = WaitRow { store, object: step.object.to_string(), plan: step.plan.0, due_ms, why };
+    let row = WaitRow { store, object: step.object.to_string(), plan: step.plan, due_ms, why };
     upkeep.collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(Failure::from)
 }
 

@@ -3,11 +3,11 @@
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Place};
 use evidence::entry::state::CollectionState;
-use evidence::id::{DeploymentId, IncidentId};
+use evidence::id::DeploymentId;
 use rusqlite::Connection;
 use store::Replicas;
 
-use crate::rows::disposals::course_now;
+use crate::rows::disposals::{ApprovedPlan, course_now};
 use crate::rows::{Db, DbError, collections, disposals};
 
 /// The stores that must no longer have the object. A store added later counts: it may have been filled while a hold stood.
@@ -25,24 +25,22 @@ pub fn mark_disposed(db: &Db, deployment: &DeploymentId, replicas: &Replicas) ->
     if gone.is_empty() {
         return Ok(());
     }
-    db.write(move |tx| gone.iter().try_for_each(|id| disposals::purge(tx, id.as_bytes())))
+    db.write(move |tx| gone.iter().try_for_each(|id| disposals::purge(tx, id)))
 }
 
 /// Collections that are gone from all places and not marked yet.
 fn gone(reader: &Connection, deployment: &DeploymentId, places: &[String]) -> Result<Vec<Digest>, DbError> {
     let mut found = Vec::new();
-    for (incident, plan) in disposals::plans(reader)? {
-        let incident: IncidentId =
-            incident.parse().or(Err(DbError::Corrupt { column: "condemned.incident" }))?;
-        let waiting: Vec<Digest> = collections::of_incident(reader, Some(&incident.to_string()))?
+    for ApprovedPlan { incident, plan } in disposals::plans(reader)? {
+        let waiting: Vec<Digest> = collections::of_incident(reader, Some(&incident))?
             .into_iter()
             .filter(|row| row.state != CollectionState::Disposed)
-            .map(|row| Digest(row.id))
+            .map(|row| row.id)
             .collect();
         if waiting.is_empty() {
             continue;
         }
-        let (course, plan) = (course_now(reader, deployment, &incident)?, Digest(plan));
+        let course = course_now(reader, deployment, &incident)?;
         let Some(named) = course.approved().find(|named| named.digest() == plan) else {
             continue;
         };

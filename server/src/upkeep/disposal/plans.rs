@@ -1,6 +1,5 @@
 //! Shows the persons who decide what a plan would destroy, and what became of approved plans.
 
-use evidence::digest::Digest;
 use evidence::disposal::{Object, Place, Plan};
 use evidence::entry::state::DisposalState;
 use evidence::id::IncidentId;
@@ -19,26 +18,26 @@ use crate::rows::{DbError, collections, disposals};
 /// `Missing` without the incident; a refusal when there is nothing to go.
 pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispositionResponse, Failure> {
     let id = parse(incident)?;
-    let (deployment, text) = (collector.deployment.clone(), incident.to_owned());
+    let (deployment, wanted) = (collector.deployment.clone(), id.clone());
     let found = collector.db.read_async(move |db| {
-        let Some(standing) = Standing::of(db, &text)? else {
+        let Some(standing) = Standing::of(db, &wanted)? else {
             return Ok(None);
         };
         let course = course_now(db, &deployment, &id)?;
         let plan = course.plan(course.len());
-        let rows = collections::of_incident(db, Some(&text))?;
+        let rows = collections::of_incident(db, Some(&wanted))?;
         Ok::<_, DbError>(Some((standing, plan, rows)))
     });
     let Some((standing, plan, rows)) = found.await? else {
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
-    let to_destroy = rows.iter().filter(|row| plan.collections.contains(&Digest(row.id)));
+    let to_destroy = rows.iter().filter(|row| plan.collections.contains(&row.id));
     Ok(v1::PlanDispositionResponse {
         plan: plan.text().into_bytes().into(),
         collections: to_destroy
             .map(|row| v1::DispositionCollection {
-                collection: Digest(row.id).to_string(),
-                endpoint: row.endpoint.clone(),
+                collection: row.id.to_string(),
+                endpoint: row.endpoint.to_string(),
                 state: row.state.to_string(),
                 segments: row.segments,
                 stored_bytes: row.stored_bytes,
@@ -51,9 +50,9 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
 /// Every plan of an incident that somebody approved, and for each object of the approved ones where it is gone from.
 pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispositionResponse, Failure> {
     let id = parse(incident)?;
-    let (deployment, text) = (collector.deployment.clone(), incident.to_owned());
+    let (deployment, wanted) = (collector.deployment.clone(), id.clone());
     let found = collector.db.read_async(move |db| {
-        let Some(standing) = Standing::of(db, &text)? else {
+        let Some(standing) = Standing::of(db, &wanted)? else {
             return Ok(None);
         };
         let retired = crate::rows::mirrors::retired(db)?;
@@ -73,7 +72,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
                 for store in &stores {
                     let is_gone = course.is_gone(&digest, &object, &Place::Store(store.clone()));
                     let wait = waits.iter().find(|row| {
-                        row.store == *store && row.object == object.to_string() && row.plan == digest.0
+                        row.store == *store && row.object == object.to_string() && row.plan == digest
                     });
                     let (state, why) = match (is_gone, wait) {
                         (true, _) => (DisposalState::Gone, String::new()),

@@ -122,8 +122,7 @@ pub(super) fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegati
         replicas.create(&seal_key, &sealed.seal).unwrap();
         let seal = Seal::parse(&sealed.seal).unwrap();
         let (row, items) = projection::segment_rows(&seal, sealed.seal.len() as u64, written.copies).unwrap();
-        db.write::<(), DbError>(move |tx| collections::add_segment(tx, collection.as_bytes(), &row, items))
-            .unwrap();
+        db.write::<(), DbError>(move |tx| collections::add_segment(tx, &collection, &row, items)).unwrap();
         head = sealed.seal_digest;
     }
     (head, count)

@@ -218,7 +218,7 @@ pub(crate) fn scene(mood: Mood, later: bool) -> Scene {
 
 impl Scene {
     fn state(&self) -> String {
-        let id = self.id.0;
+        let id = self.id;
         let row = self.services.collector.db.read(|db| collections::at(db, &id)).unwrap();
         row.unwrap().state.to_string()
     }
@@ -226,13 +226,17 @@ impl Scene {
     /// What is recorded of the collection: stores and counts.
     fn executed(&self) -> Vec<(String, u64)> {
         let object = Object::Collection(self.id).to_string();
-        let rows =
-            self.services.collector.db.read(|db| rows::entries::of_chain(db, INCIDENT, 0, 1000)).unwrap();
+        let rows = self
+            .services
+            .collector
+            .db
+            .read(|db| rows::entries::of_chain(db, &INCIDENT.parse().unwrap(), 0, 1000))
+            .unwrap();
         let value = |row: &rows::entries::EntryRow, name: &str| {
             evidence::entry::pairs::find(&row.refs, name).unwrap().to_owned()
         };
         rows.iter()
-            .filter(|row| row.kind == "disposition.executed" && value(row, "object") == object)
+            .filter(|row| row.kind == EntryType::DispositionExecuted && value(row, "object") == object)
             .map(|row| (value(row, "store"), value(row, "count").parse().unwrap()))
             .collect()
     }
