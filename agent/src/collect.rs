@@ -22,13 +22,13 @@ use evidence::causes::chain;
 use evidence::order::{FilesStep, OnLarger, Step};
 
 use crate::glob::Globs;
-use crate::ipc::{StepEnd, Use};
+use crate::ipc::{CollectorEnd, Use};
 use crate::platform::{self, CallError, CrossDevice};
 use crate::reader::files::{self, Selection};
 use crate::reader::{Absent, Flow, Reader};
 
 /// Runs one step. It fails only when the sealer is gone.
-fn run_step(reader: &mut Reader<'_>, step: &Step) -> Flow<StepEnd> {
+fn run_step(reader: &mut Reader<'_>, step: &Step) -> Flow<CollectorEnd> {
     match step {
         Step::Host {} => host::run(reader),
         Step::Sockets {} => sockets::run(reader),
@@ -41,7 +41,7 @@ fn run_step(reader: &mut Reader<'_>, step: &Step) -> Flow<StepEnd> {
     }
 }
 
-fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
+fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<CollectorEnd> {
     let text = |globs: &[evidence::order::Glob]| {
         globs.iter().map(|glob| glob.as_str().to_owned()).collect::<Vec<_>>()
     };
@@ -63,11 +63,11 @@ fn of_plan(reader: &mut Reader<'_>, step: &FilesStep) -> Flow<StepEnd> {
         use_as: Use::Member,
     };
     files::collect(reader, &selection)?;
-    Ok(StepEnd::Done)
+    Ok(CollectorEnd::Done)
 }
 
 /// Collects a collector's own fixed paths. A path that this system does not have leaves no record.
-fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<StepEnd> {
+fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<CollectorEnd> {
     let include = match Globs::compile(globs) {
         Ok(include) => include,
         Err(error) => return Ok(reader.failed(chain(&error))),
@@ -82,7 +82,7 @@ fn fixed(reader: &mut Reader<'_>, globs: &[&str], use_as: Use) -> Flow<StepEnd> 
         use_as,
     };
     files::collect(reader, &selection)?;
-    Ok(StepEnd::Done)
+    Ok(CollectorEnd::Done)
 }
 
 /// Opens the directory at `names` below the process file system as a place.

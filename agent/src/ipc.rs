@@ -118,10 +118,10 @@ impl Seen {
     }
 }
 
-/// How a step ended.
+/// What a collector says of its step. The sealer judges how the step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StepEnd {
+pub enum CollectorEnd {
     /// It ran to its end.
     Done,
     /// The collector could not do its work.
@@ -165,7 +165,7 @@ pub enum Message {
     /// The step ended.
     StepEnd {
         /// How.
-        end: StepEnd,
+        end: CollectorEnd,
         /// What this step does not show, for the manifest.
         limitations: Vec<String>,
     },
@@ -359,7 +359,7 @@ mod tests {
         let (left, right) = pair().unwrap();
         assert!(send_data(left.as_fd(), &vec![0; DATA_BYTES_MAX + 1]).is_err());
         let note = "x".repeat(MESSAGE_BYTES_MAX);
-        let end = Message::StepEnd { end: StepEnd::Done, limitations: vec![note] };
+        let end = Message::StepEnd { end: CollectorEnd::Done, limitations: vec![note] };
         assert!(matches!(send(left.as_fd(), &end, None), Err(IpcError::TooLong { .. })));
         for wrong in [&b"\x01\x00{}"[..], b"\x01\x00{\"end\":1}", b"\x07\x00", b"\x01\x00", b"\x01"] {
             rustix::net::send(&left, wrong, rustix::net::SendFlags::empty()).unwrap();

@@ -6,7 +6,8 @@
 //! changes nothing. Nothing switches off the denial of the agent's own state. Left out: a copy of denied
 //! bytes under another inode is another file. Trees larger than [`INODES_MAX`] objects are denied by path and
 //! by their directories; single hard links out of the rest of such a tree are not recognised, and
-//! [`Matcher::limitation`] says so.
+//! [`Matcher::limitations`] says so. An object of the agent's own state that cannot be looked at is denied by the
+//! directories above it; [`Matcher::limitations`] says that other names of it are not recognised.
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -74,7 +75,7 @@ pub enum MatcherError {
     /// A denied glob is malformed.
     #[error("policy denial")]
     Glob(#[from] GlobError),
-    /// The state directory could not be read.
+    /// The state directory itself could not be read.
     #[error("scan the agent's state directory")]
     State(#[source] CallError),
 }
@@ -93,6 +94,8 @@ pub struct Matcher {
     is_partial: bool,
     /// How many denied objects could not be looked at.
     unseen: usize,
+    /// How many objects of the agent's own state the last scan could not look at.
+    unseen_state: usize,
 }
 
 /// A directory of the agent's own state, and the change time that it had when it was scanned.
@@ -108,7 +111,7 @@ impl Matcher {
     /// same objects.
     ///
     /// # Errors
-    /// [`MatcherError`]. Without a complete denial of its own state, the agent must read nothing.
+    /// [`MatcherError`]. Without a denial of its own state, the agent must read nothing.
     pub fn prepare(
         fds: &SelfFds,
         root: BorrowedFd<'_>,
@@ -127,6 +130,7 @@ impl Matcher {
             processes,
             is_partial: false,
             unseen: 0,
+            unseen_state: 0,
         };
         matcher.scan_state(fds, now)?;
         if !matcher.globs.is_empty() {
@@ -160,6 +164,12 @@ impl Matcher {
         (is_own && !HARMLESS.contains(&name)).then_some(Denial::OwnProcess)
     }
 
+    /// True if the owner denies something by its path. Then an object whose path is not known may be denied.
+    #[must_use]
+    pub(crate) fn denies_by_path(&self) -> bool {
+        !self.globs.is_empty()
+    }
+
     /// Adds a process of ours that was started later.
     pub(crate) fn add_process(&mut self, pid: i32) {
         self.processes.insert(pid);
@@ -177,7 +187,13 @@ impl Matcher {
                 self.unseen
             )
         });
-        partial.into_iter().chain(unseen).collect()
+        let unseen_state = (self.unseen_state > 0).then(|| {
+            format!(
+                "{} objects of the agent's own state could not be looked at: other names of what they hold are not recognised",
+                self.unseen_state
+            )
+        });
+        partial.into_iter().chain(unseen).chain(unseen_state).collect()
     }
 
     /// Scans the agent's own state again if one of its directories changed.
@@ -195,34 +211,55 @@ impl Matcher {
     fn scan_state(&mut self, fds: &SelfFds, now: FileTime) -> Result<(), MatcherError> {
         let mut open: Vec<(Arc<OwnedFd>, usize)> = self.own.iter().map(|own| (Arc::clone(own), 0)).collect();
         let mut state = Vec::new();
+        let mut unseen = 0;
         while let Some((directory, depth)) = open.pop() {
-            let look = platform::look(directory.as_fd()).map_err(MatcherError::State)?;
+            let look = match platform::look(directory.as_fd()) {
+                Ok(look) => look,
+                Err(error) if depth == 0 => return Err(MatcherError::State(error)),
+                Err(error) => {
+                    unseen += usize::from(!error.is_absent());
+                    continue;
+                }
+            };
             self.denied.insert(look.identity(), Denial::OwnState);
             state.push(StateDirectory { directory: Arc::clone(&directory), changed: look.stat.ctime });
-            let mut listing =
-                Directory::open(fds, directory.as_fd(), AtimeMethod::None).map_err(MatcherError::State)?;
-            loop {
-                let names = listing.next_batch().map_err(MatcherError::State)?;
-                if names.is_empty() {
-                    break;
-                }
-                for entry in names {
-                    let found = platform::open_beneath(directory.as_fd(), &entry.name, CrossDevice::Allowed)
-                        .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
-                    let (look, fd) = match found {
-                        Ok(found) => found,
-                        // The object vanished between listing and opening, so there is nothing to deny.
-                        Err(error) if error.is_absent() => continue,
-                        Err(error) => return Err(MatcherError::State(error)),
-                    };
-                    self.denied.insert(look.identity(), Denial::OwnState);
-                    if look.kind == Kind::Dir && depth < DEPTH_MAX {
-                        open.push((Arc::new(fd), depth + 1));
+            let mut names: Vec<Vec<u8>> = Vec::new();
+            let listed =
+                Directory::open(fds, directory.as_fd(), AtimeMethod::None).and_then(|mut listing| {
+                    loop {
+                        let batch = listing.next_batch()?;
+                        if batch.is_empty() {
+                            return Ok(());
+                        }
+                        names.extend(batch.into_iter().map(|entry| entry.name));
                     }
+                });
+            match listed {
+                Err(error) if depth == 0 => return Err(MatcherError::State(error)),
+                Err(error) => unseen += usize::from(!error.is_absent()),
+                Ok(()) => {}
+            }
+            for name in names {
+                let found = platform::open_beneath(directory.as_fd(), &name, CrossDevice::Allowed)
+                    .and_then(|fd| Ok((platform::look(fd.as_fd())?, fd)));
+                let (look, fd) = match found {
+                    Ok(found) => found,
+                    Err(error) => {
+                        // An object that vanished between listing and opening need not be denied. One that cannot be
+                        // looked at (a file system that is mounted there and no longer answers) is denied below its
+                        // directory, and must not cost the collection.
+                        unseen += usize::from(!error.is_absent());
+                        continue;
+                    }
+                };
+                self.denied.insert(look.identity(), Denial::OwnState);
+                if look.kind == Kind::Dir && depth < DEPTH_MAX {
+                    open.push((Arc::new(fd), depth + 1));
                 }
             }
         }
         self.state = state;
+        self.unseen_state = unseen;
         self.scanned_at = now;
         Ok(())
     }

@@ -64,7 +64,7 @@ pub struct Rules {
     /// What one collection may not exceed. The smaller of this and the order's limit holds.
     pub limits: Limits,
     /// Mirrors that must have co-signed the checkpoint an order comes with.
-    pub cosigners: Cosigners,
+    pub cosigners: CosignerRule,
 }
 
 /// Which paths an order may name, and which are never given.
@@ -98,7 +98,7 @@ pub struct Limits {
 /// Mirrors whose cosignature an order's checkpoint must carry.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-pub struct Cosigners {
+pub struct CosignerRule {
     /// How many of `keys` must have co-signed; 0 asks for none.
     pub quorum: u32,
     /// C2SP verifier keys.
@@ -130,7 +130,7 @@ impl Default for Rules {
             denied_collectors: BTreeSet::new(),
             paths: Paths::default(),
             limits: Limits::default(),
-            cosigners: Cosigners::default(),
+            cosigners: CosignerRule::default(),
         }
     }
 }
@@ -441,7 +441,7 @@ mod tests {
         let limits =
             Limits { wall_s: 1, stored_bytes: 2, plain_bytes: 3, item_bytes: 4, items: 5, cpu_pct: 6 };
         assert_eq!(rules.limits, limits);
-        assert_eq!(rules.cosigners, Cosigners { quorum: 1, keys: vec!["a".to_owned()] });
+        assert_eq!(rules.cosigners, CosignerRule { quorum: 1, keys: vec!["a".to_owned()] });
         assert_eq!(policy.digest, Digest::of(text.as_bytes()));
     }
 

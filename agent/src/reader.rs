@@ -23,7 +23,7 @@ use evidence::item::{AtimeMethod, Kind, RawBytes};
 use evidence::order::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{DATA_BYTES_MAX, IpcError, Message, PATH_BYTES_MAX, Seen, StepEnd, Use};
+use crate::ipc::{CollectorEnd, DATA_BYTES_MAX, IpcError, Message, PATH_BYTES_MAX, Seen, Use};
 use crate::matcher::{Matcher, MatcherError};
 use crate::platform::{self, CallError, Clock, CrossDevice, Look, SelfFds};
 use check::{InFlight, PathChecks};
@@ -104,12 +104,14 @@ pub struct Reader<'a> {
     pseudo: Pseudo,
     seen: Once,
     limitations: Vec<String>,
+    /// What the denials cannot promise and the manifest already says.
+    noted_denials: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
-    /// Prepares the denials, then the reader. Without complete denials it opens nothing. The second value
-    /// answers the sealer's questions about paths: run it on a thread of its own. It ends when the sealer
-    /// closes the check socket.
+    /// Prepares the denials, then the reader. Without a denial of the agent's own state it opens nothing. The
+    /// second value answers the sealer's questions about paths: run it on a thread of its own. It ends when the
+    /// sealer closes the check socket.
     ///
     /// # Errors
     /// [`ReaderError`]. The collection must not begin.
@@ -140,9 +142,11 @@ impl<'a> Reader<'a> {
             pseudo: Pseudo::default(),
             seen: Once::default(),
             limitations: Vec::new(),
+            noted_denials: BTreeSet::new(),
         };
         // The manifest lists under the first step what the denials and the mount table cannot promise.
-        for limitation in reader.matcher.limitations().into_iter().chain(unknown_mounts) {
+        reader.note_denials();
+        if let Some(limitation) = unknown_mounts {
             reader.limitation(limitation);
         }
         Ok((reader, checks))
@@ -156,7 +160,9 @@ impl Reader<'_> {
     }
 
     /// Ends the step, with the list of what it does not show.
-    pub(crate) fn end_step(&mut self, end: StepEnd) -> Flow {
+    pub(crate) fn end_step(&mut self, end: CollectorEnd) -> Flow {
+        // A scan of the agent's own state during the step may have found more.
+        self.note_denials();
         let limitations = std::mem::take(&mut self.limitations);
         self.outbox.send(&Message::StepEnd { end, limitations })
     }
@@ -174,6 +180,15 @@ impl Reader<'_> {
     /// Process ids of helpers that hang. In the next collection they count among the agent's own processes.
     pub(crate) fn stuck_helpers(&self) -> Vec<i32> {
         self.pseudo.stuck().to_vec()
+    }
+
+    /// Notes, once, what the denials cannot promise.
+    fn note_denials(&mut self) {
+        for limitation in self.matcher.limitations() {
+            if self.noted_denials.insert(limitation.clone()) {
+                self.limitation(limitation);
+            }
+        }
     }
 
     /// Notes something that the running step does not show.
@@ -401,9 +416,9 @@ impl Reader<'_> {
     }
 
     /// Ends a step that could not do its work. The manifest says why.
-    pub(crate) fn failed(&mut self, why: impl Into<String>) -> StepEnd {
+    pub(crate) fn failed(&mut self, why: impl Into<String>) -> CollectorEnd {
         self.limitation(why);
-        StepEnd::Failed
+        CollectorEnd::Failed
     }
 }
 

@@ -26,9 +26,14 @@ use rustix::net::{
 /// Longest body in one datagram: 128 KiB. A socket takes one whole if [`pair_for`] made it for this length.
 pub const BODY_BYTES_MAX: usize = 128 << 10;
 
-/// Longest body of which every socket takes a datagram, also where the administrator has made socket buffers
-/// small: 16 KiB.
+/// Longest body that our conversations put into one datagram: 16 KiB. A socket takes one if [`pair_for`] made it for
+/// this length, and with the kernel's own buffers.
 pub const SHORT_BYTES_MAX: usize = 16 << 10;
+
+/// Longest body of which every socket takes a datagram, however small the administrator has made socket buffers: 4 KiB.
+/// The kernel gives no socket less than twice 2 KiB and the size of an `sk_buff` (`SOCK_MIN_SNDBUF` in
+/// `include/net/sock.h`; 4,608 bytes on x86-64).
+pub const EVERY_SOCKET_BYTES_MAX: usize = 4 << 10;
 
 /// Most descriptors of one datagram. The reader gets five, and a body may need one for a memory file.
 pub const DESCRIPTORS_MAX: usize = 8;
@@ -153,7 +158,8 @@ pub struct Received<'buffer> {
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// A connected pair of `SOCK_SEQPACKET` sockets, for bodies of at most [`SHORT_BYTES_MAX`] bytes.
+/// A connected pair of `SOCK_SEQPACKET` sockets, for bodies of at most [`EVERY_SOCKET_BYTES_MAX`] bytes. A confined
+/// process may call it.
 ///
 /// # Errors
 /// The process has no descriptors left.
@@ -487,6 +493,16 @@ mod tests {
             drop(right);
             assert!(waiting.join().unwrap().unwrap_err().is_closed());
         });
+    }
+
+    #[test]
+    fn the_smallest_socket_buffer_takes_the_body_that_every_socket_takes() {
+        let (left, right) = pair().unwrap();
+        // The kernel raises this to its minimum, as it does with `net.core.wmem_default`.
+        sockopt::set_socket_send_buffer_size(&left, 0).unwrap();
+        let body = vec![7; EVERY_SOCKET_BYTES_MAX];
+        send(left.as_fd(), HERE, &[&body], &[]).unwrap();
+        assert_eq!(receive(right.as_fd(), &mut buffer()).unwrap().body.len(), EVERY_SOCKET_BYTES_MAX);
     }
 
     #[test]

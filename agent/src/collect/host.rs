@@ -1,7 +1,7 @@
 //! Identity of the machine: names, release, kernel, accounts, clock sources, hardware serials.
 //! Sensitive hashes (`/etc/shadow`) are not here: they take a `files` step and its approval.
 
-use crate::ipc::{StepEnd, Use};
+use crate::ipc::{CollectorEnd, Use};
 use crate::reader::{Absent, Flow, Reader};
 
 /// Read through the file engine.
@@ -47,7 +47,7 @@ const PROC: &[&str] = &[
     "sys/kernel/tainted",
 ];
 
-pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<CollectorEnd> {
     for path in PROC {
         super::proc_file(reader, path, Absent::Ignored)?;
     }

@@ -4,7 +4,7 @@
 
 use evidence::order::JournalStep;
 
-use crate::ipc::{StepEnd, Use};
+use crate::ipc::{CollectorEnd, Use};
 use crate::reader::{Flow, Reader};
 
 const FILES: &[&str] = &[
@@ -17,7 +17,7 @@ const FILES: &[&str] = &[
     "/etc/systemd/journald.conf.d/*",
 ];
 
-pub(super) fn run(reader: &mut Reader<'_>, step: JournalStep) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>, step: JournalStep) -> Flow<CollectorEnd> {
     let use_as = if step.rows { Use::Journal } else { Use::Member };
     super::fixed(reader, FILES, use_as)
 }

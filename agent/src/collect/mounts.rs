@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use crate::ipc::{StepEnd, Use};
+use crate::ipc::{CollectorEnd, Use};
 use crate::platform::{self, CrossDevice, Directory};
 use crate::reader::{Absent, Flow, Reader};
 use evidence::item::{AtimeMethod, Kind};
@@ -11,7 +11,7 @@ const FILES: &[&str] = &["/etc/fstab", "/etc/crypttab", "/etc/mdadm/mdadm.conf",
 
 const PROC: &[&str] = &["swaps", "partitions", "filesystems", "mdstat"];
 
-pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<CollectorEnd> {
     // Process 1's table is the machine's; ours may be that of a sandbox.
     if !super::proc_file(reader, "1/mountinfo", Absent::Recorded)? {
         let own = format!("{}/mountinfo", std::process::id());

@@ -9,7 +9,7 @@ use evidence::item::{AtimeMethod, Kind};
 use evidence::order::ProcessesStep;
 
 use super::namespaces::process_ids;
-use crate::ipc::{StepEnd, Use};
+use crate::ipc::{CollectorEnd, Use};
 use crate::matcher::Denial;
 use crate::platform::{self, CallError, CrossDevice, Directory, FsKind};
 use crate::reader::{Absent, Flow, Reader};
@@ -26,7 +26,7 @@ const FILES: &[&str] =
 /// Most descriptors that are listed of one process: 65,536.
 const DESCRIPTORS_MAX: usize = 1 << 16;
 
-pub(super) fn run(reader: &mut Reader<'_>, step: ProcessesStep) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>, step: ProcessesStep) -> Flow<CollectorEnd> {
     let ids = match process_ids(reader) {
         Ok(ids) => ids,
         Err(error) => return Ok(reader.failed(format!("list processes: {error}"))),
@@ -36,7 +36,7 @@ pub(super) fn run(reader: &mut Reader<'_>, step: ProcessesStep) -> Flow<StepEnd>
     }
     reader
         .limitation("processes: a walk, not a snapshot; processes that lived only during it may be missing");
-    Ok(StepEnd::Done)
+    Ok(CollectorEnd::Done)
 }
 
 /// What the collector reads of one process.
@@ -185,8 +185,7 @@ impl Process {
                 seen.note = Some(denial.note().to_owned());
                 return reader.digest_refused(seen);
             }
-            // Without its path nobody can say that the owner does not deny it (the kernel refuses to print a path of
-            // more than a page).
+            // Without its path nobody can say that the owner does not deny it.
             Err(error) => {
                 seen.outcome = error.outcome();
                 seen.error = Some(error.item_error());
@@ -231,19 +230,26 @@ impl Process {
     /// digest, like content, reveals what a file is.
     ///
     /// # Errors
-    /// The path is not known. The program must not be read.
+    /// The path is not known, and the owner denies something by path. The program must not be read.
     fn judge_program(
         &self,
         reader: &mut Reader<'_>,
         look: &platform::Look,
     ) -> Result<Option<Denial>, CallError> {
-        let link = platform::read_link_at(self.directory.as_fd(), b"exe")?;
-        // The kernel adds this to the path of a file without a name. But a file's name may also end like
-        // this.
-        let bare = link.strip_suffix(b" (deleted)").filter(|_| look.stat.nlink == 0).unwrap_or(&link);
-        Ok([bare, &link, &self.path("exe")]
-            .into_iter()
-            .find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[])))
+        let mut paths = vec![self.path("exe")];
+        match platform::read_link_at(self.directory.as_fd(), b"exe") {
+            Ok(link) => {
+                // The kernel adds this to the path of a file without a name. But a file's name may also end like
+                // this.
+                let bare = link.strip_suffix(b" (deleted)").filter(|_| look.stat.nlink == 0);
+                paths.extend(bare.map(<[u8]>::to_vec));
+                paths.push(link);
+            }
+            Err(error) if reader.matcher.denies_by_path() => return Err(error),
+            // The kernel refuses to print a path of more than a page. If no path is denied, the object itself decides.
+            Err(_unprinted) => {}
+        }
+        Ok(paths.iter().find_map(|path| reader.matcher.judge(&reader.fds, path, look, &[])))
     }
 
     /// Opens the program through the protected view if its path there means the same object, otherwise by the

@@ -4,7 +4,7 @@
 use evidence::item::outcome::Outcome;
 
 use super::sockets::of_each_network;
-use crate::ipc::StepEnd;
+use crate::ipc::CollectorEnd;
 use crate::platform::{self, DumpEnd};
 use crate::reader::{Flow, Reader};
 
@@ -25,7 +25,7 @@ const TABLES: &[&str] = &[
 /// The raw netlink messages of one `RTM_GETNEIGH` dump.
 pub(crate) const NEIGHBOURS: &str = "live/routes.neighbours.bin";
 
-pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<CollectorEnd> {
     match platform::neighbours() {
         Ok(dump) => {
             let (outcome, note) = match dump.end {

@@ -1,7 +1,7 @@
 //! Who is and was logged in: the utmp family, systemd's sessions, failed logins, and the databases that replace
 //! utmp since Debian 13.
 
-use crate::ipc::{StepEnd, Use};
+use crate::ipc::{CollectorEnd, Use};
 use crate::reader::{Flow, Reader};
 
 const FILES: &[&str] = &[
@@ -19,6 +19,6 @@ const FILES: &[&str] = &[
     "/var/lib/lastlog/*",
 ];
 
-pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<CollectorEnd> {
     super::fixed(reader, FILES, Use::Member)
 }

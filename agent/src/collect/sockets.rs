@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use evidence::item::Kind;
 
 use super::namespaces::networks;
-use crate::ipc::StepEnd;
+use crate::ipc::CollectorEnd;
 use crate::reader::{Absent, Flow, Reader};
 
 const TABLES: &[&str] = &[
@@ -14,12 +14,12 @@ const TABLES: &[&str] = &[
     "netlink",
 ];
 
-pub(super) fn run(reader: &mut Reader<'_>) -> Flow<StepEnd> {
+pub(super) fn run(reader: &mut Reader<'_>) -> Flow<CollectorEnd> {
     of_each_network(reader, TABLES)
 }
 
 /// Collects tables of `/proc/PID/net` for one process of each network namespace.
-pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<StepEnd> {
+pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<CollectorEnd> {
     let (mut found, refused) = match networks(reader) {
         Ok(found) => found,
         Err(error) => return Ok(reader.failed(format!("list processes: {error}"))),
@@ -62,5 +62,5 @@ pub(super) fn of_each_network(reader: &mut Reader<'_>, tables: &[&str]) -> Flow<
             reader.pseudo(directory.as_fd(), table.as_bytes(), path.as_bytes(), Absent::Ignored)?;
         }
     }
-    Ok(StepEnd::Done)
+    Ok(CollectorEnd::Done)
 }

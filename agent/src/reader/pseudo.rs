@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use cage::datagram::{self, DatagramError, Form, SHORT_BYTES_MAX};
+use cage::datagram::{self, DatagramError, EVERY_SOCKET_BYTES_MAX, Form};
 use rustix::io::Errno;
 
 use crate::platform::{self, CallError, Child};
@@ -15,6 +15,10 @@ use crate::platform::{self, CallError, Child};
 /// How many helpers may hang. After that, the reader gives up the rest of the collection's pseudo-files. Each
 /// hanging helper holds a slot in the machine's process table until the kernel releases it.
 pub(crate) const STUCK_MAX: usize = 4;
+
+/// Bytes of one read: 16 KiB. Many files of `/proc/sys` give only what fits into the first read, so it is longer than
+/// a datagram of the helper.
+const READ_BYTES: usize = 16 << 10;
 
 /// How a read ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +63,7 @@ impl Pseudo {
         }
         let (ours, theirs) =
             datagram::pair().map_err(|error| CallError::of("socketpair")(errno_of(&error)))?;
-        // Short pieces: this process is confined, and may not ask the kernel for larger socket buffers.
-        let mut buffer = vec![0_u8; SHORT_BYTES_MAX];
+        let mut buffer = vec![0_u8; READ_BYTES];
         let child = platform::fork(theirs, move |socket| serve(socket, &mut buffer))?;
         let pid = child.pid();
         self.helper = Some((child, ours));
@@ -165,7 +168,10 @@ fn copy(
             Ok(0) => return send(socket, REPLY_WHOLE, &[], &[]),
             Ok(length) => {
                 let bytes = piece.get(..length).ok_or(DatagramError::TooLarge)?;
-                send(socket, REPLY_DATA, bytes, &[])?;
+                // This process is confined, and may not ask the kernel for larger socket buffers.
+                for part in bytes.chunks(EVERY_SOCKET_BYTES_MAX) {
+                    send(socket, REPLY_DATA, part, &[])?;
+                }
                 left -= bytes.len() as u64;
             }
             Err(Errno::INTR) => {}
@@ -221,6 +227,7 @@ mod tests {
         let long = std::fs::File::open("/dev/zero").unwrap();
         let mut len = 0;
         let count = |piece: &[u8]| {
+            assert!(piece.len() <= EVERY_SOCKET_BYTES_MAX, "no socket refuses it");
             len += piece.len();
             Ok::<(), ()>(())
         };

@@ -106,12 +106,12 @@ impl<'s, S: Source> Entries<'s, S> {
             .bytes(0, HEADER_BYTES)
             .filter(|header| header.starts_with(b"LPKSHHRH"))
             .ok_or("no journal file")?;
-        let flags = u32_at(&header, 12).unwrap_or(0);
+        let flags = u32_at(&header, 12).ok_or("journal header is cut")?;
         if flags & !flag::ALL != 0 {
             return Err(format!("journal of a newer form (flags {flags:#x})"));
         }
         entries.is_compact = flags & flag::COMPACT != 0;
-        entries.array = u64_at(&header, 176).unwrap_or(0);
+        entries.array = u64_at(&header, 176).ok_or("journal header is cut")?;
         Ok(entries)
     }
 

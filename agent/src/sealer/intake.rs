@@ -22,12 +22,13 @@ use evidence::digest::Digest;
 use evidence::item::outcome::Outcome;
 use evidence::item::{ItemRecord, Kind, RawBytes};
 use evidence::keys::SigningKey;
+use evidence::manifest::StepEnd;
 use evidence::order::Limits;
 use evidence::time::FileTime;
 
 use super::throttle::Throttle;
 use crate::footprint::Footprint;
-use crate::ipc::{self, IpcError, Message, Received, Seen, StepEnd, Use};
+use crate::ipc::{self, CollectorEnd, IpcError, Message, Received, Seen, Use};
 use crate::platform::{self, Clock, Identity};
 use crate::rows::Rows;
 
@@ -86,19 +87,6 @@ pub struct Sockets {
     pub check: OwnedFd,
 }
 
-/// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepResult {
-    /// Through.
-    Done,
-    /// A limit ended it.
-    Limit,
-    /// Its collector, or the reader, failed.
-    Failed,
-    /// Never begun.
-    NotRun,
-}
-
 /// One step: what the plan asked for and what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepSummary {
@@ -110,8 +98,8 @@ pub struct StepSummary {
     pub ended: FileTime,
     /// Items recorded during it.
     pub items: u64,
-    /// How it ended.
-    pub result: StepResult,
+    /// How it ended. A step whose reader was lost failed.
+    pub result: StepEnd,
 }
 
 /// A finished container.
@@ -133,7 +121,7 @@ impl Summary {
     /// True if every step ran to its end.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.limit.is_none() && self.steps.iter().all(|step| step.result == StepResult::Done)
+        self.limit.is_none() && self.steps.iter().all(|step| step.result == StepEnd::Done)
     }
 }
 
@@ -276,11 +264,11 @@ impl Intake<'_> {
         match message {
             Message::StepBegin { collector, .. } => {
                 // The reader should have ended the step before.
-                self.end_open_step(StepResult::Failed)?;
+                self.end_open_step(StepEnd::Failed)?;
                 self.rows = Rows::of(&collector);
                 self.collector.clone_from(&collector);
                 let (now, items) = (self.clock.wall(), self.writer.items());
-                let result = StepResult::Failed;
+                let result = StepEnd::Failed;
                 self.steps.push(StepSummary { collector, begun: now, ended: now, items, result });
                 self.is_in_step = true;
                 Ok(())
@@ -308,11 +296,11 @@ impl Intake<'_> {
                 for limitation in limitations {
                     self.note_limitation(limitation);
                 }
-                let result = if end == StepEnd::Done { StepResult::Done } else { StepResult::Failed };
+                let result = if end == CollectorEnd::Done { StepEnd::Done } else { StepEnd::Failed };
                 self.end_step(result)
             }
             // A step that the reader did not end did not do its work.
-            Message::End => self.end_open_step(StepResult::Failed),
+            Message::End => self.end_open_step(StepEnd::Failed),
         }
     }
 
@@ -324,12 +312,12 @@ impl Intake<'_> {
         }
     }
 
-    fn end_open_step(&mut self, result: StepResult) -> Result<(), IntakeError> {
+    fn end_open_step(&mut self, result: StepEnd) -> Result<(), IntakeError> {
         if self.is_in_step { self.end_step(result) } else { Ok(()) }
     }
 
     /// Ends the step: writes its last rows and its line in the plan.
-    fn end_step(&mut self, result: StepResult) -> Result<(), IntakeError> {
+    fn end_step(&mut self, result: StepEnd) -> Result<(), IntakeError> {
         if let Some(rows) = self.rows.take()
             && let Some(last) = rows.finish()
         {
@@ -354,14 +342,14 @@ impl Intake<'_> {
                 Some(format!("{limit}: the collection ended here; what follows in the plan was not read"));
             self.writer.record_only(record)?;
         }
-        self.end_open_step(StepResult::Limit)
+        self.end_open_step(StepEnd::Limit)
     }
 
     /// The reader ended before the plan did.
     fn lost(&mut self, error: &IpcError) -> Result<(), IntakeError> {
         self.abort_piece(Outcome::Interrupted)?;
         self.note_limitation(format!("the reading process was lost: {error}"));
-        self.end_open_step(StepResult::Failed)
+        self.end_open_step(StepEnd::Failed)
     }
 
     fn abort_piece(&mut self, outcome: Outcome) -> Result<(), IntakeError> {
@@ -376,7 +364,7 @@ impl Intake<'_> {
         self.drain()?;
         let now = self.clock.wall();
         for collector in plan.iter().skip(self.steps.len()) {
-            let (collector, result) = (collector.clone(), StepResult::NotRun);
+            let (collector, result) = (collector.clone(), StepEnd::NotRun);
             self.steps.push(StepSummary { collector, begun: now, ended: now, items: 0, result });
         }
         let clocks = Clocks { wall: now, boot: self.clock.boot() };

@@ -18,7 +18,7 @@ use evidence::json::JsonError;
 use evidence::keys::SigningKey;
 use evidence::manifest::{
     Agent, Clock as ManifestClock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest,
-    ManifestType, Origin, REMARK_BYTES_MAX, REMARKS_MAX, StepEnd, StepResult,
+    ManifestType, Origin, REMARK_BYTES_MAX, REMARKS_MAX, StepResult,
 };
 use evidence::order::{Limits, Order};
 use evidence::seal::delegation::Delegation;
@@ -240,12 +240,7 @@ fn step(summary: intake::StepSummary) -> Option<StepResult> {
         ended: time(summary.ended)?,
         collector: summary.collector,
         items: summary.items,
-        result: match summary.result {
-            intake::StepResult::Done => StepEnd::Done,
-            intake::StepResult::Failed => StepEnd::Failed,
-            intake::StepResult::Limit => StepEnd::Limit,
-            intake::StepResult::NotRun => StepEnd::NotRun,
-        },
+        result: summary.result,
     })
 }
 

@@ -227,7 +227,9 @@ pub fn write(dir: &Path, new: &NewIdentity<'_>, replace: bool) -> Result<(), Ide
 
 /// Reads the seed of the evidence key, through the descriptor whose mode was checked.
 fn read_evidence_key(path: PathBuf) -> Result<Zeroizing<[u8; 32]>, IdentityStateError> {
-    let file = match durable::read_key_file(&path, EVIDENCE_KEY_BYTES_MAX, Links::Refuse) {
+    // An owner may keep the key elsewhere, behind a link. It is as safe as the file that the link leads to, and that
+    // file's mode is checked.
+    let file = match durable::read_key_file(&path, EVIDENCE_KEY_BYTES_MAX, Links::Follow) {
         Ok(file) => file,
         Err(KeyFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
             return Err(damaged(path, "it is missing"));
@@ -306,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_evidence_key_is_read_only_from_a_short_file_of_its_own_that_others_cannot_read() {
+    fn the_evidence_key_is_read_only_from_a_short_file_that_others_cannot_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(EVIDENCE_KEY);
         let read = || read_evidence_key(path.clone());
@@ -325,7 +327,15 @@ mod tests {
         durable::rename(&path, &elsewhere).unwrap();
         fs_err::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o600)).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert!(matches!(read(), Err(IdentityStateError::EvidenceKey(KeyFileError::Io(_)))));
+        assert_eq!(*read().unwrap(), [7; 32], "behind a link");
+        fs_err::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = read().unwrap_err();
+        assert!(
+            matches!(refused, IdentityStateError::EvidenceKey(KeyFileError::Mode { mode: 0o640, .. })),
+            "{refused}"
+        );
+        fs_err::remove_file(&elsewhere).unwrap();
+        assert!(matches!(read(), Err(IdentityStateError::Damaged { what, .. }) if what == "it is missing"));
         fs_err::remove_file(&path).unwrap();
         for wrong in ["", "07", &"07".repeat(33), &"zz".repeat(32)] {
             durable::replace(&path, wrong.as_bytes(), 0o600).unwrap();

@@ -471,7 +471,8 @@ impl Warden {
     }
 }
 
-fn result_text(result: CollectionResult) -> &'static str {
+/// The word of a result, as the manifest writes it.
+pub(super) fn result_text(result: CollectionResult) -> &'static str {
     match result {
         CollectionResult::Complete => "complete",
         CollectionResult::Limited => "limited",

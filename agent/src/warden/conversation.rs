@@ -6,6 +6,7 @@ use evidence::admission::{Reason, Refusal};
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::state::AttemptState;
+use evidence::manifest::CollectionResult;
 use evidence::time::FileTime;
 use proto::v1::{self, attend_request};
 
@@ -100,7 +101,10 @@ impl Warden {
                 continue;
             };
             let result = match end {
-                End::Stored => attempt.manifest.map_or_else(|| "complete".to_owned(), |(_, result)| result),
+                End::Stored => attempt.manifest.map_or_else(
+                    || attempt::result_text(CollectionResult::Complete).to_owned(),
+                    |(_, result)| result,
+                ),
                 End::Interrupted => AttemptState::Interrupted.to_string(),
             };
             let ended = v1::AttemptEnded {

@@ -188,8 +188,8 @@ fn limits_end_the_collection_and_are_named() {
     let run = with(Limits { items: 100, ..LIMITS });
     assert_eq!(run.summary.limit, Some("items"));
     assert!(run.summary.container.items <= 100);
-    assert_eq!(run.summary.steps[0].result, agent::sealer::intake::StepResult::Limit);
-    assert_eq!(run.summary.steps[1].result, agent::sealer::intake::StepResult::NotRun);
+    assert_eq!(run.summary.steps[0].result, evidence::manifest::StepEnd::Limit);
+    assert_eq!(run.summary.steps[1].result, evidence::manifest::StepEnd::NotRun);
     let run = with(Limits { plain_bytes: 400_000, ..LIMITS });
     assert_eq!(run.summary.limit, Some("plain_bytes"));
     assert!(run.summary.container.plain_len <= 400_000);

@@ -6,6 +6,7 @@ use std::process::Command;
 use evidence::item::Kind;
 use fs_err as fs;
 use tempfile::TempDir;
+use testkit::wait;
 
 use crate::bench::{Plan, is_root, must};
 use crate::tree::{make_old, tree};
@@ -71,6 +72,35 @@ fn own_state_is_never_given_under_any_name() {
     };
     assert!(!run.records.iter().any(|record| has_secret(&record)));
     assert_eq!(late.unwrap(), Some(agent::matcher::Denial::OwnState));
+}
+
+#[test]
+fn own_state_that_cannot_be_listed_is_a_limitation_but_an_error_at_its_top() {
+    // The kernel does not list the network tables of an ended process (EINVAL).
+    let mut ended = Command::new("true").spawn().unwrap();
+    let process = format!("/proc/{}", ended.id());
+    wait::until("the end of the process", || {
+        fs::read_to_string(format!("{process}/stat")).unwrap().contains(") Z ")
+    });
+    let fds = agent::platform::SelfFds::open().unwrap();
+    let directory = |path: &str| std::os::fd::OwnedFd::from(fs::File::open(path).unwrap().into_file());
+    let root = directory("/");
+    let prepare = |state: &str| {
+        agent::matcher::Matcher::prepare(
+            &fds,
+            std::os::fd::AsFd::as_fd(&root),
+            evidence::item::AtimeMethod::None,
+            vec![directory(state)],
+            [1].into(),
+            &[],
+            agent::platform::Clock::wall(&agent::platform::SystemClock),
+        )
+    };
+    let limitations = prepare(&process).unwrap().limitations();
+    assert!(limitations.iter().any(|said| said.contains("the agent's own state")), "{limitations:?}");
+    let refused = prepare(&format!("{process}/net")).unwrap_err();
+    assert!(matches!(refused, agent::matcher::MatcherError::State(_)), "{refused}");
+    ended.wait().unwrap();
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn a_source_whose_end_never_comes_is_recorded_before_what_follows_it() {
         Message::DataBegin { seen: seen("live/second") },
         begin(1, "files"),
         skipped("/x"),
-        Message::StepEnd { end: StepEnd::Done, limitations: Vec::new() },
+        Message::StepEnd { end: CollectorEnd::Done, limitations: Vec::new() },
         Message::End,
     ] {
         let shown = format!("{after:?}");
@@ -113,11 +113,7 @@ fn a_step_that_is_not_ended_counts_its_own_items_and_failed() {
         summary.steps.iter().map(|step| (step.collector.as_str(), step.items, step.result)).collect();
     assert_eq!(
         steps,
-        [
-            ("files", 2, StepResult::Failed),
-            ("sockets", 1, StepResult::Failed),
-            ("journal", 0, StepResult::NotRun)
-        ]
+        [("files", 2, StepEnd::Failed), ("sockets", 1, StepEnd::Failed), ("journal", 0, StepEnd::NotRun)]
     );
 }
 
@@ -129,7 +125,7 @@ fn bytes_of_no_item_and_limitations_past_the_bound_are_said_once() {
         ipc::send_data(reader.as_fd(), b"stray").unwrap();
         for part in 0..4 {
             let limitations = (0..100).map(|number| format!("limitation {part} {number}")).collect();
-            send(reader, Message::StepEnd { end: StepEnd::Done, limitations });
+            send(reader, Message::StepEnd { end: CollectorEnd::Done, limitations });
         }
         send(reader, Message::End);
     });
@@ -149,7 +145,7 @@ fn a_question_that_could_not_be_asked_is_a_limitation_and_no_unchanged_path() {
         seen.key = Some(0);
         let item = Message::Item { seen: Box::new(seen), use_as: Use::Member };
         ipc::send(reader.as_fd(), &item, Some(file.as_file().as_fd())).unwrap();
-        send(reader, Message::StepEnd { end: StepEnd::Done, limitations: Vec::new() });
+        send(reader, Message::StepEnd { end: CollectorEnd::Done, limitations: Vec::new() });
         send(reader, Message::End);
     });
     assert!(summary.limitations.iter().any(|text| text.contains("`replaced` may be missing")), "{summary:?}");
