@@ -32,4 +32,4 @@ pub use folder::{create_private_folder, require_private_folder, sync_folder, syn
 pub use key_file::{KeyFile, KeyFileError, Links, create_seed, read_key_file, read_seed};
 pub use line_file::LineFile;
 pub use lock::{Lock, lock_or_refuse};
-pub use write::{create, read_at_most, remove, rename, replace};
+pub use write::{create, file_in_new_folder, read_at_most, remove, rename, replace, write_in_new_folder};

@@ -34,6 +34,36 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
+/// Writes the file `path`, which must not exist, with `mode` less the umask, and flushes its content: for a folder that has no
+/// name of its own yet, where nobody looks for the file.
+///
+/// The folder gets its name by one [`rename`], after [`crate::sync_folders`]: that names all of its files at once, so no file
+/// needs a rename, a link or a lock of its own. Media for handing over often have none of these (vboxsf, exfat-fuse).
+///
+/// # Errors
+/// `AlreadyExists` if the name is taken, by a link as well; what has it is unchanged. After another error a piece of the file
+/// may lie there: the caller gives up the whole folder.
+pub fn write_in_new_folder(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = file_in_new_folder(path, mode)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// As [`write_in_new_folder`], for content that comes in pieces: the empty file, which the caller writes and flushes.
+///
+/// # Errors
+/// `AlreadyExists` if the name is taken, by a link as well.
+pub fn file_in_new_folder(path: &Path, mode: u32) -> io::Result<fs_err::File> {
+    let mut options = fs_err::OpenOptions::new();
+    // O_EXCL never goes through a link (POSIX open); O_NOFOLLOW says so to file systems that take it lightly.
+    options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
 /// Replaces the file `path`, or creates it, with `mode` less the umask.
 ///
 /// # Errors

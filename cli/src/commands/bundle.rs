@@ -6,7 +6,6 @@
 mod wanted;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +34,9 @@ use crate::failure::{because, could_not, failed, usage};
 use crate::output::bytes;
 use crate::progress::byte_bar;
 use crate::session::{Session, refusal_with_next, refused};
+
+/// Of the files of a bundle, less the umask: it is made for others.
+const MODE: u32 = 0o666;
 
 /// Files that a collector may leave out, because they are the same in every bundle.
 const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packaging/verify.sh"))];
@@ -98,7 +100,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     let wanted = Wanted::of(&args)?;
     let session = context.session().await?;
     let roster = session.roster().await?;
-    let partial = beside(&args.out);
+    let partial = super::evidence::beside(&args.out);
     durable::create_private_folder(&partial).map_err(|cause| {
         could_not(format!("cannot make {}: {cause}", partial.display()), "check the folder above")
     })?;
@@ -175,12 +177,6 @@ fn handed_over(report: &Report, out: &Path) -> anyhow::Result<()> {
         ),
         next,
     ))
-}
-
-fn beside(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(format!(".partial-{}", std::process::id()));
-    PathBuf::from(name)
 }
 
 /// Receives the files, adds our own, writes and signs SHA256SUMS.
@@ -325,7 +321,7 @@ struct Writer<'a> {
 
 struct Open {
     name: String,
-    file: File,
+    file: fs_err::File,
     hasher: Hasher,
     size: u64,
     count: u64,
@@ -374,8 +370,8 @@ impl Writer<'_> {
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
-        let file = File::options().write(true).create_new(true).open(&path);
-        let file = file.map_err(|cause| could_not(format!("cannot make {}: {cause}", path.display()), ""))?;
+        let file = durable::file_in_new_folder(&path, MODE);
+        let file = file.map_err(|cause| could_not(cause.to_string(), "check the folder above"))?;
         Ok(Open { name, file, hasher: Hasher::new(), size, count: 0 })
     }
 
@@ -393,7 +389,7 @@ fn write_file(dir: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs_err::create_dir_all(folder)?;
     }
-    Ok(durable::create(&path, content, 0o666)?)
+    Ok(durable::write_in_new_folder(&path, content, MODE)?)
 }
 
 #[cfg(test)]

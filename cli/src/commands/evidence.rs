@@ -296,11 +296,20 @@ async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<(
     if out.exists() {
         return Err(could_not(format!("{} exists", out.display()), "choose another --out"));
     }
-    let mut beside = out.as_os_str().to_owned();
-    beside.push(".partial");
-    let beside = PathBuf::from(beside);
-    let mut file = File::create(&beside)?;
-    let read = read(session, args, &mut file).await?;
+    let beside = beside(out);
+    // What lies there is somebody else's, and a link would lead the bytes elsewhere: neither is written to.
+    let file = File::options().write(true).create_new(true).open(&beside);
+    let mut file = file.map_err(|cause| {
+        could_not(format!("cannot make {}: {cause}", beside.display()), "check the folder above")
+    })?;
+    let read = match read(session, args, &mut file).await {
+        Ok(read) => read,
+        Err(error) => {
+            // A part of an item is worth nothing. Best effort: the person has to hear the first error.
+            drop(fs_err::remove_file(&beside));
+            return Err(error);
+        }
+    };
     file.sync_all()?;
     read.check().map_err(|error| error.context(format!("{} is kept for the operator", beside.display())))?;
     durable::rename(&beside, out)?;
@@ -310,6 +319,13 @@ async fn get(session: &Session, args: &ReadArgs, out: &Path) -> anyhow::Result<(
         lines.extend(read.warnings().into_iter().map(|warning| format!("  warning: {warning}")));
         lines.join("\n")
     })
+}
+
+/// The name of `out` until it is complete. Each process has its own, so that no two write one file.
+pub(super) fn beside(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(format!(".partial-{}", std::process::id()));
+    PathBuf::from(name)
 }
 
 /// Writes to a terminal, and replaces control characters so that evidence cannot drive it.

@@ -242,8 +242,9 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     let answer = answer.map_err(settled(prefix))?.into_inner();
     let recorded = session.prove_recorded("entry", answer.entry).await?;
     let (type_, word) = match decision {
+        // No state of the order: an approved one is issued or runs.
         Decision::Approve => (EntryType::OrderApproved, "approved"),
-        Decision::Reject => (EntryType::OrderRejected, "rejected"),
+        Decision::Reject => (EntryType::OrderRejected, OrderState::Rejected.as_str()),
     };
     recorded.expect(type_, &event, &[("order", id.to_string())])?;
     done(session, &id, word, recorded.index)
@@ -270,7 +271,7 @@ async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyh
     let answer = answer.map_err(settled(prefix))?.into_inner();
     let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(EntryType::OrderCancelled, &act.digest(), &[("order", id.to_string())])?;
-    done(session, &id, "cancelled", recorded.index)
+    done(session, &id, OrderState::Cancelled.as_str(), recorded.index)
 }
 
 fn done(session: &Session, order: &Digest, word: &str, index: u64) -> anyhow::Result<()> {

@@ -31,6 +31,24 @@ fn a_file_is_created_once_and_replaced_whole() {
 }
 
 #[test]
+fn a_file_of_a_new_folder_is_written_once_and_never_through_a_link() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("file");
+    durable::write_in_new_folder(&path, b"first", 0o640).unwrap();
+    assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+    assert_eq!(names(place.path()), ["file"], "nothing beside it");
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(place.path().join("elsewhere"), &link).unwrap();
+    for taken in [&path, &link] {
+        let refused = durable::write_in_new_folder(taken, b"second", 0o640).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+        assert!(refused.to_string().contains(taken.to_str().unwrap()), "{refused}");
+    }
+    assert_eq!(fs_err::read(&path).unwrap(), b"first");
+    assert!(!place.path().join("elsewhere").exists());
+}
+
+#[test]
 fn what_a_dead_writer_left_is_used_up() {
     let place = tempfile::tempdir().unwrap();
     let left = place.path().join(".file.next");
