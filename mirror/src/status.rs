@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cosign::state::{State, StateError};
+use crate::cosign::state::{STATE_FILE, State, StateError};
 
 /// Name of the file below `run/`.
 pub(crate) const STATUS_FILE: &str = "status.json";
@@ -80,18 +80,25 @@ impl Status {
         let state = State::read(directory)?;
         let file = directory.join("run").join(STATUS_FILE);
         let mut status: Self = match fs_err::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
+            // An object, and nothing else: serde would read `[]` as a status of which nothing is known.
+            Ok(bytes) => serde_json::from_slice::<serde_json::Map<_, _>>(&bytes)
+                .and_then(|fields| serde_json::from_value(fields.into()))
                 .map_err(|error| StateError::Status { path: file, reason: error.to_string() })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
             Err(error) => return Err(StateError::Io(error)),
         };
         // The state decides. The status may come from before a crash.
-        let size = |note: &Option<String>| {
-            let line = note.as_deref().and_then(|note| note.lines().nth(1));
-            line.and_then(|line| line.parse().ok()).unwrap_or(0)
+        let size = |note: Option<&str>| -> Result<u64, StateError> {
+            let Some(note) = note else { return Ok(0) };
+            let line = note.lines().nth(1).and_then(|line| line.parse().ok());
+            line.ok_or_else(|| StateError::Content {
+                path: directory.join(STATE_FILE),
+                reason: "a kept note has no size".to_owned(),
+            })
         };
+        status.witnessed = size(state.witnessed.as_deref())?;
+        status.held = size(state.held.as_deref())?;
         status.deployment = state.deployment;
-        (status.witnessed, status.held) = (size(&state.witnessed), size(&state.held));
         status.fraud = state.fraud;
         Ok(status)
     }
@@ -221,5 +228,16 @@ mod tests {
         fs_err::remove_file(&file).unwrap();
         fs_err::create_dir(&file).unwrap();
         assert!(matches!(Status::read(directory.path()).unwrap_err(), StateError::Io(_)));
+        fs_err::remove_dir(&file).unwrap();
+
+        let (state_file, mut state) = StateFile::open(directory.path()).unwrap();
+        state.witnessed = Some("exhibit/acme\n17\n".to_owned());
+        state_file.write(&state).unwrap();
+        let status = Status::read(directory.path()).unwrap();
+        assert_eq!((status.witnessed, status.held), (17, 0));
+        state.held = Some("exhibit/acme\nmany\n".to_owned());
+        state_file.write(&state).unwrap();
+        let error = Status::read(directory.path()).unwrap_err();
+        assert!(matches!(error, StateError::Content { .. }), "{error}");
     }
 }

@@ -229,6 +229,7 @@ impl LiveEndpoints {
             .get(endpoint)
             .filter(|record| record.generation == generation)
             .map(|record| record.view.clone())
+            // On the wire an empty text says that there is none.
             .unwrap_or_default()
     }
 

@@ -308,15 +308,11 @@ impl Course {
             }
             T::DispositionApproved => self.approve(fact, seq),
             T::DispositionExecuted | T::DispositionConfirmed => {
-                if let (Ok(plan), Ok(object), Ok(place)) = (digest(fact, "plan"), object(fact), place(fact)) {
-                    self.gone.push(Left {
-                        plan,
-                        object,
-                        place,
-                        count: number(fact, "count").unwrap_or(0),
-                        time: fact.time,
-                        index: fact.index,
-                    });
+                if let (Ok(plan), Ok(object), Ok(place), Ok(count)) =
+                    (digest(fact, "plan"), object(fact), place(fact), number(fact, "count"))
+                {
+                    let (time, index) = (fact.time, fact.index);
+                    self.gone.push(Left { plan, object, place, count, time, index });
                 }
             }
             _ => {}

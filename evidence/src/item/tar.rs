@@ -113,6 +113,7 @@ pub fn member_header(record: &ItemRecord) -> Result<Vec<u8>, TarError> {
         uid,
         gid,
         size: stored,
+        // The octal field has no sign: before 1970 it says 0, and the pax record above carries the exact time.
         mtime: u64::try_from(mtime.seconds()).unwrap_or(0),
         typeflag,
         // Empty in every member that is no link, as tar wants it.

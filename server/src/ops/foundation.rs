@@ -64,7 +64,8 @@ impl Foundation {
         let layout = Layout::new(directory);
         let config = Config::load(directory)?;
         layout.check_modes()?;
-        remove_old_left_overs(directory)?;
+        remove_old_left_over(directory)?;
+        warn_of_staged_settings(directory);
         let authority = read_authority(&layout.authority())?;
         let certificates = Authority::load(&layout.ca(), config.deployment.clone())
             .map_err(|source| FoundationError::Certificates { source })?;
@@ -90,16 +91,26 @@ impl Foundation {
     }
 }
 
-/// Removes what a crash of an older version left beside the files that it was writing. No version reads it.
-fn remove_old_left_overs(directory: &Path) -> Result<(), FoundationError> {
-    for name in [CONFIG_FILE, PENDING_FILE] {
-        let left_over = directory.join(format!("{name}.next"));
-        if left_over.is_file() {
-            durable::remove(&left_over)
-                .map_err(|source| FoundationError::LeftOver { path: left_over, source })?;
-        }
+/// Removes what a crash of an older version left beside the record of a restore. No version reads it, and no person writes it.
+fn remove_old_left_over(directory: &Path) -> Result<(), FoundationError> {
+    let left_over = directory.join(format!("{PENDING_FILE}.next"));
+    if left_over.is_file() {
+        durable::remove(&left_over)
+            .map_err(|source| FoundationError::LeftOver { path: left_over, source })?;
     }
     Ok(())
+}
+
+/// Tells of a file that a crash of an older version may have left beside the settings. It stays: an administrator may have
+/// prepared new settings under this name.
+fn warn_of_staged_settings(directory: &Path) {
+    let path = directory.join(format!("{CONFIG_FILE}.next"));
+    if path.is_file() {
+        tracing::warn!(
+            path = %path.display(),
+            "This file was left by an interrupted change or by you; nothing reads it; remove it"
+        );
+    }
 }
 
 /// Opens every configured store. A store that is away gets a stand-in.
@@ -296,16 +307,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_older_versions_left_is_removed_and_nothing_else() {
+    fn what_older_versions_left_is_removed_and_nothing_that_a_person_may_have_made() {
         let directory = tempfile::tempdir().unwrap();
         let names =
             ["server.toml", "server.toml.next", "restore.pending.next", ".server.toml.next", "other.next"];
         for name in names {
             fs_err::write(directory.path().join(name), name).unwrap();
         }
-        remove_old_left_overs(directory.path()).unwrap();
-        remove_old_left_overs(directory.path()).unwrap();
+        for _ in 0..2 {
+            remove_old_left_over(directory.path()).unwrap();
+            warn_of_staged_settings(directory.path());
+        }
         let stays = names.map(|name| directory.path().join(name).exists());
-        assert_eq!(stays, [true, false, false, true, true]);
+        assert_eq!(stays, [true, true, false, true, true]);
     }
 }

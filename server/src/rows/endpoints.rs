@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::DbError;
 use super::column::values;
-use super::record::{find, list, record};
+use super::record::{find, find_readable, list, record};
 
 record! {
     /// One generation of an endpoint.
@@ -178,7 +178,8 @@ pub(crate) fn seen(tx: &Connection, live: &LiveRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// What was last seen of an endpoint.
+/// What was last seen of an endpoint. A row that cannot be read counts as none: it would stop every start, and the endpoint's
+/// next connection writes it again.
 pub(crate) fn live(reader: &Connection, endpoint: &EndpointId) -> Result<Option<LiveRow>, DbError> {
-    find(reader, "FROM endpoint_live WHERE endpoint = ?1", values![endpoint])
+    find_readable(reader, "FROM endpoint_live WHERE endpoint = ?1", values![endpoint])
 }

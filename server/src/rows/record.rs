@@ -118,6 +118,55 @@ pub(super) fn list<T: Record>(
     statement.query_and_then(values, read_row)?.collect()
 }
 
+/// As [`list`], but at most `count_max` rows, without those that cannot be read: each of them is logged with table and key.
+///
+/// For tables that only say what is to be done and are filled again (LIVE). There one damaged row must not stop the work on all
+/// others. `rest` has no LIMIT, so that damaged rows take no other row's place.
+pub(super) fn list_readable<T: Record>(
+    reader: &Connection,
+    rest: &str,
+    values: impl Params,
+    count_max: usize,
+) -> Result<Vec<T>, DbError> {
+    let mut statement = reader.prepare_cached(&format!("SELECT {} {rest}", T::LIST))?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while found.len() < count_max
+        && let Some(row) = rows.next()?
+    {
+        found.extend(readable(read_row(row))?);
+    }
+    Ok(found)
+}
+
+/// As [`find`]; a row that cannot be read is logged, and counts as not there. For LIVE tables, as [`list_readable`].
+pub(super) fn find_readable<T: Record>(
+    reader: &Connection,
+    rest: &str,
+    values: impl Params,
+) -> Result<Option<T>, DbError> {
+    Ok(readable(find(reader, rest, values))?.flatten())
+}
+
+/// `None`, logged, in place of a row that cannot be read. Other errors stay.
+fn readable<T>(read: Result<T, DbError>) -> Result<Option<T>, DbError> {
+    match read {
+        Ok(row) => Ok(Some(row)),
+        Err(DbError::Corrupt { table, column, key, source }) => {
+            let error: &(dyn std::error::Error + 'static) = &*source;
+            tracing::error!(
+                table,
+                key,
+                column,
+                error,
+                "A row cannot be read and is left out; look at the disk"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds a row. Every column of the table must be a field.
 pub(super) fn insert<T: Record>(tx: &Connection, row: &T) -> Result<(), DbError> {
     let places = (1..=T::COLUMNS.len()).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use store::{Key, KeyKind, Wanting, WantingSink};
 
 use super::column::values;
-use super::record::{find_value, list, list_values, record};
+use super::record::{find_value, list_readable, list_values, record};
 use super::{Db, DbError};
 
 record! {
@@ -31,9 +31,14 @@ pub(crate) fn want(tx: &Connection, store: &str, key: &Key, wanting: Wanting) ->
     Ok(())
 }
 
-/// Tasks that are due, oldest first.
-pub(crate) fn repairs_due(reader: &Connection, now_ms: u64, limit: u32) -> Result<Vec<RepairTask>, DbError> {
-    list(reader, "FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key LIMIT ?2", values![now_ms, limit])
+/// Tasks that are due, oldest first, at most `limit`. One that cannot be read is left out: the others must go on.
+pub(crate) fn repairs_due(
+    reader: &Connection,
+    now_ms: u64,
+    limit: usize,
+) -> Result<Vec<RepairTask>, DbError> {
+    let rest = "FROM repair_queue WHERE due_ms <= ?1 ORDER BY due_ms, key";
+    list_readable(reader, rest, values![now_ms], limit)
 }
 
 /// Whether a replica is already in the queue.

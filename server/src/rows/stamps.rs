@@ -81,11 +81,11 @@ pub(crate) fn failed(tx: &Connection, tsa: &str, size: u64, due_ms: u64, error: 
 }
 
 /// The stamp has arrived. Its task and those for smaller sizes leave the authority's queue.
-pub(crate) fn done(tx: &Connection, tsa: &str, had: NewestStamp) -> Result<(), DbError> {
-    tx.execute("DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2", values![tsa, had.size])?;
+pub(crate) fn done(tx: &Connection, tsa: &str, newest: NewestStamp) -> Result<(), DbError> {
+    tx.execute("DELETE FROM tsa_queue WHERE tsa = ?1 AND size <= ?2", values![tsa, newest.size])?;
     tx.execute(
         "INSERT OR REPLACE INTO tsa_newest (tsa, size, at_ms, ends_ms) VALUES (?1, ?2, ?3, ?4)",
-        values![tsa, had.size, had.at_ms, had.ends_ms],
+        values![tsa, newest.size, newest.at_ms, newest.ends_ms],
     )?;
     Ok(())
 }

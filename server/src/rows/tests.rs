@@ -107,6 +107,26 @@ fn what_is_written_is_there_after_reopening() {
 }
 
 #[test]
+fn a_damaged_row_of_what_is_to_be_done_stops_nothing_else() {
+    let (_place, db) = fresh();
+    db.write::<(), DbError>(|tx| {
+        // It would be the first.
+        tx.execute("INSERT INTO repair_queue VALUES ('one', '!', 'missing', 0, 0, '')", [])?;
+        want(tx, "one", &key(1), Wanting::Missing)?;
+        want(tx, "one", &key(2), Wanting::Missing)?;
+        tx.execute("INSERT INTO endpoint_live VALUES ('web-03', 1, 'yesterday', '1.0.0', 'boot', 7)", [])?;
+        Ok(())
+    })
+    .unwrap();
+    for (limit, count) in [(0, 0), (1, 1), (2, 2), (9, 2)] {
+        assert_eq!(db.read(|reader| repairs_due(reader, 0, limit)).unwrap().len(), count, "{limit}");
+    }
+    assert_eq!(db.read(repairs_waiting).unwrap(), 3, "the operator sees that something waits");
+    let endpoint: evidence::id::EndpointId = "web-03".parse().unwrap();
+    assert!(db.read(|reader| endpoints::live(reader, &endpoint)).unwrap().is_none());
+}
+
+#[test]
 fn a_reader_sees_one_state_throughout() {
     let (_place, db) = fresh();
     let reading = db.clone();

@@ -91,6 +91,7 @@ fn wire(collector: &Collector, row: EndpointRow, remembered: Option<rows::endpoi
     WireRow {
         endpoint: row.endpoint.to_string(),
         generation: u64::from(row.generation.number()),
+        // On the wire an empty text says that there is none.
         evidence_key: row.fingerprint.map(|key| key.to_string()).unwrap_or_default(),
         state: row.state.to_string(),
         connected: view.connected,

@@ -264,6 +264,7 @@ fn timeline_row(entry: rows::entries::EntryRow, text: Option<String>) -> v1::Tim
         seq: entry.seq,
         time: entry.time.to_string(),
         r#type: entry.kind.to_string(),
+        // On the wire an empty text says that there is none.
         by: entry.actor.map(|actor| actor.to_string()).unwrap_or_default(),
         summary,
         event: entry.event.to_string(),

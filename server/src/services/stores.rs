@@ -182,6 +182,7 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
                 .map(|row| {
                     let (wanting, repair_error) = rows::wanting_on(db, &row.store)?;
                     let scrub = scrubs::of_store(db, &row.store)?.map(scrub_state);
+                    // On the wire an empty text says that there is none.
                     let repair_error = repair_error.unwrap_or_default();
                     Ok(StoreRow { wanting, repair_error, scrub, ..row })
                 })

@@ -29,6 +29,14 @@ pub struct Compliance {
     pub length: Duration,
 }
 
+impl Compliance {
+    /// When the lock of what is placed at `placed` ends. One that ends after all times that can be written outlasts every
+    /// retention that ends before the last of them.
+    fn end(&self, placed: Time) -> Time {
+        placed.checked_add(self.length).unwrap_or(Time::MAX)
+    }
+}
+
 /// The stores that lock in COMPLIANCE mode.
 #[must_use]
 pub fn of(replicas: &Replicas) -> Vec<Compliance> {
@@ -61,7 +69,7 @@ pub fn may_place(
         return Ok(());
     };
     for lock in locks {
-        let end = now.checked_add(lock.length).unwrap_or(now);
+        let end = lock.end(now);
         if let Err(outlasts) = standing.may_lock(end) {
             return Err(Denied::no(
                 Class::Precondition,
@@ -152,10 +160,10 @@ fn latest(
         let store = replicas.stores().iter().find(|store| store.identity().store == lock.store);
         for (row, index, sha256) in rows {
             let placed = row.ended.unwrap_or(now);
-            found.extend(placed.checked_add(lock.length).map(|end| (end, lock.store.clone())));
+            found.push((lock.end(placed), lock.store.clone()));
             let key = Key::segment(row.id.as_bytes(), *index, sha256.as_bytes());
             match store.map(|store| store.locked_until(&key)) {
-                Some(Ok(Some(end))) => found.extend(time(end).map(|end| (end, lock.store.clone()))),
+                Some(Ok(Some(end))) => found.push((time(end), lock.store.clone())),
                 Some(Err(error)) => {
                     tracing::debug!(collection = %row.id, %error, "A store does not tell its lock; its settings count");
                 }
@@ -166,9 +174,12 @@ fn latest(
     found.into_iter().max()
 }
 
-fn time(at: SystemTime) -> Option<Time> {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Time::from_unix_ms(u64::try_from(since.as_millis()).ok()?)
+/// When a lock ends, as a store tells it. One before 1970 is long over; one after all times that can be written has no end.
+fn time(at: SystemTime) -> Time {
+    match at.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => Time::EPOCH.checked_add(since).unwrap_or(Time::MAX),
+        Err(_) => Time::EPOCH,
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +237,10 @@ mod tests {
         db.write(|tx| holds::set_retention(tx, &incident(), time("2026-06-11T00:00:00.000Z"))).unwrap();
         assert_eq!(refused(lock(10)), None);
         assert_eq!(refused(Vec::new()), None);
+        assert!(
+            refused(lock(u64::from(u32::MAX))).unwrap().contains("9999-12-31"),
+            "longer than time can count"
+        );
         let said = refused(lock(11)).unwrap();
         for words in [
             "store vault",
@@ -288,5 +303,9 @@ mod tests {
             end(&[old, collection(CollectionState::Running, None)]).unwrap(),
             "2026-06-02T00:00:00.000Z"
         );
+        let seconds = Duration::from_secs;
+        assert_eq!(super::time(SystemTime::UNIX_EPOCH + seconds(1)).unix_ms(), 1000);
+        assert_eq!(super::time(SystemTime::UNIX_EPOCH - seconds(1)), Time::EPOCH);
+        assert_eq!(super::time(SystemTime::UNIX_EPOCH + seconds(1 << 40)), Time::MAX);
     }
 }

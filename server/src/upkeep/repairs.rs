@@ -23,7 +23,7 @@ use crate::upkeep::wants::can_be_asked;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Objects to repair in one round.
-const AT_ONCE: u32 = 64;
+const AT_ONCE: usize = 64;
 
 /// Wakes the repairer, and serialises its rounds with whoever must not meet one.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use crate::key::{ContentCheck, Key, KeyKind};
 use crate::s3_settings::{Retention, S3Settings};
 
 /// Creators of one key take turns on one of these locks. There are enough of them that two keys seldom share
-/// one.
+/// one. One byte of a hash chooses, so that more than 256 would never be used.
 const TURNS: usize = 64;
 /// How much earlier than "now plus days" a retention that the bucket set may end, because clocks differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(3600);
@@ -31,7 +31,7 @@ pub(super) struct BucketObjects {
     pub(super) is_measured: bool,
     /// Store id, for errors.
     pub(super) name: String,
-    turns: Vec<Mutex<()>>,
+    turns: [Mutex<()>; TURNS],
 }
 
 impl BucketObjects {
@@ -62,7 +62,7 @@ impl BucketObjects {
             capabilities: measured.unwrap_or(Capabilities::NONE),
             is_measured: measured.is_some(),
             name: name.to_owned(),
-            turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
+            turns: [const { Mutex::new(()) }; TURNS],
         }
     }
 
@@ -89,8 +89,9 @@ impl BucketObjects {
         }
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        let at = hasher.finish() % u64::try_from(TURNS).unwrap_or(1);
-        let turn = self.turns.get(usize::try_from(at).unwrap_or(0))?;
+        let [byte, ..] = hasher.finish().to_le_bytes();
+        #[expect(clippy::expect_used, reason = "the rest of a division by TURNS is below TURNS")]
+        let turn = self.turns.get(usize::from(byte) % TURNS).expect("one of the turns");
         Some(turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

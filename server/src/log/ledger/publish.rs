@@ -138,13 +138,16 @@ impl Publisher {
         size: u64,
         root: &Hash,
     ) -> Result<(), LaneError> {
+        // Both lists have a number for each store. 0 would only cost time: all tiles are copied again, and `create` takes the
+        // same bytes a second time.
         let at = self.at_store.get(number).copied().unwrap_or(0);
         if at == size {
             return Ok(());
         }
         let base = self.published.size;
         if at < base {
-            self.catch_up(store, at.max(self.brought_to.get(number).copied().unwrap_or(0)), base)?;
+            let brought_to = self.brought_to.get(number).copied().unwrap_or(0);
+            self.catch_up(store, at.max(brought_to), base)?;
         }
         for (key, bytes) in staged {
             store.create(key, bytes)?;

@@ -131,8 +131,8 @@ pub async fn stamp_due(
         db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await?;
         return Err(error);
     }
-    let had = NewestStamp { size, at_ms: now_ms, ends_ms };
-    db.write_async(move |tx| stamps::done(tx, &tsa, had)).await?;
+    let newest = NewestStamp { size, at_ms: now_ms, ends_ms };
+    db.write_async(move |tx| stamps::done(tx, &tsa, newest)).await?;
     Ok(Some(Stamped { size, stamp }))
 }
 

@@ -62,23 +62,6 @@ fn a_collector_is_made_whole_private_and_with_its_first_entries() {
 }
 
 #[test]
-fn no_private_key_of_authority_or_persons_is_anywhere_in_a_collector() {
-    let place = tempfile::tempdir().unwrap();
-    let options = options(place.path());
-    init(&options, day()).unwrap();
-    // The fixed seeds of the worked examples: three authority keys, five keys of persons.
-    let seeds: Vec<[u8; 32]> = [1, 2, 3, 10, 11, 12, 13, 14].map(|number| [number; 32]).to_vec();
-    for entry in walkdir::WalkDir::new(place.path()) {
-        let entry = entry.unwrap();
-        if entry.file_type().is_file() {
-            let bytes = fs_err::read(entry.path()).unwrap();
-            let found = seeds.iter().any(|seed| bytes.windows(32).any(|window| window == seed));
-            assert!(!found, "{}", entry.path().display());
-        }
-    }
-}
-
-#[test]
 fn places_with_content_are_left_alone() {
     let place = tempfile::tempdir().unwrap();
     let options = options(place.path());

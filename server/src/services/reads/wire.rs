@@ -170,6 +170,7 @@ fn wire(collector: &Collector, row: &CollectionRow) -> WireRow {
         degraded: row.degraded,
         independent,
         begun: row.begun.to_string(),
+        // On the wire an empty text says that there is none.
         ended: row.ended.map(|time| time.to_string()).unwrap_or_default(),
     }
 }
