@@ -77,6 +77,14 @@ class Rules(unittest.TestCase):
         self.assertIn("no suite runs orphan of system-tests", problems[0])
         self.assertIn("no suite runs d of barn", problems[1])
 
+    def test_an_ignored_test_is_named_unless_it_is_a_long_one(self):
+        names = {"--ignored": [runner.LONG_TESTS[0].split(": ")[1], "journey::a"]}
+        one = executable("exhibit-verify")._replace(source=runner.LONG_TESTS[0].split(": ")[0])
+        with mock.patch.object(runner, "EXECUTABLES", [one]), mock.patch.object(runner, "listed", lambda _, more=(): names[more[0]]):
+            problems = list(runner.ignored())
+        self.assertEqual(len(problems), 1, problems)
+        self.assertIn("journey::a", problems[0])
+
     def test_a_suite_below_its_minimum_fails_whether_or_not_something_was_skipped(self):
         suite = runner.Suite("barn", "any", 10, 3, ["barn"])
 
@@ -107,7 +115,7 @@ class Rules(unittest.TestCase):
     def test_the_table_of_suites_may_hold_other_seconds_and_nothing_else(self):
         page = f"text\n\n{runner.table_of_suites({'lint': '12'})}\n\ntext"
         self.assertEqual(runner.seconds_in(page)["lint"], "12")
-        self.assertIsNone(runner.seconds_in(page.replace("| 200 |", "| 2000 |")))
+        self.assertIsNone(runner.seconds_in(page.replace(f"| {runner.SUITES[0].budget} |", "| 2001 |")))
 
     def test_a_skip_fails_in_ci_but_for_those_that_are_named(self):
         with mock.patch.object(runner, "CI", True), redirect_stdout(io.StringIO()):
