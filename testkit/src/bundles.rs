@@ -3,9 +3,10 @@
 //! Each step has a hook that may change what it made before anything that follows is hashed, signed, logged and exported: so a
 //! test breaks one rule, and all that stands behind it is right again. This is the skilled hand.
 //!
-//! The world of a [`Recipe::default`] is the world as it is met: five endpoints in an order that is not that of their names, one of them in two
-//! generations (2 and 10), two rosters, two incidents, collectors dialled by name, IPv4 and IPv6, endpoints whose clocks are set to local time,
-//! a title, a purpose and a file name that are no ASCII. [`Recipe::one_endpoint`] is the small bundle of docs/spec/vectors.
+//! The world of a [`Recipe::default`] is the world as it is met: five endpoints in an order that is not that of their names, one of them
+//! in two generations (2 and 10), two rosters, two incidents, collectors dialled by name, IPv4 and IPv6, endpoints whose clocks are set
+//! to local time, a title, a purpose and a file name that are no ASCII. [`Recipe::one_endpoint`] is the small bundle of
+//! docs/spec/vectors.
 //!
 //! | file | what it makes |
 //! |---|---|

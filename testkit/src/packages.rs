@@ -1,7 +1,7 @@
 //! The package that a collector hands to an endpoint: order, rosters, approvals, proofs; and what the endpoint knows when it judges it.
 //!
-//! A small deployment with fixed keys and times: an authority of which two of three sign, four persons, three endpoints, one log. It is the world
-//! of the documents in docs/spec/vectors, so none of its values may change.
+//! A small deployment with fixed keys and times: an authority of which two of three sign, four persons, three endpoints, one log. It is
+//! the world of the documents in docs/spec/vectors, so none of its values may change.
 
 #![expect(
     missing_docs,

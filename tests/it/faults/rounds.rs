@@ -80,8 +80,11 @@ fn judge(table: &BTreeMap<Victim, Row>, rounds: u64) {
     for victim in Victim::ALL {
         let row = table.get(&victim).unwrap_or_else(|| panic!("{victim:?} was never chosen"));
         assert!(row.rounds >= rounds / 20, "{victim:?} was chosen {} times in {rounds} rounds", row.rounds);
-        // A victim that is never found (a role with another name) would be late every time.
-        assert!(2 * row.late < row.rounds, "{victim:?} was too late {} times of {}", row.late, row.rounds);
+        // A victim that is never found (a role with another name) would be late every time. Reader and sealer end before the upload does:
+        // a moment out of the whole collection is late for them about every second time.
+        let late_max =
+            if matches!(victim, Victim::Reader | Victim::Sealer) { row.rounds - 1 } else { row.rounds / 2 };
+        assert!(row.late <= late_max, "{victim:?} was too late {} times of {}", row.late, row.rounds);
         assert_eq!(row.stored + row.interrupted, row.rounds, "{victim:?}");
     }
     // A killed sealer costs the attempt: with one attempt the collection is interrupted.

@@ -33,8 +33,8 @@ const UNSEEN: [&str; 13] = [
     "another log key for stock tools",
 ];
 
-/// Rows of `(name, check, what is changed)`: the bundle fails `check` whoever signs its sums; and under verify.sh, but for [`UNSEEN`]. All the checks
-/// that fail in each verifier stand in `tests/reports/forgeries`, a file for each list; `EXHIBIT_BLESS=1` writes it anew.
+/// Rows of `(name, check, what is changed)`: the bundle fails `check` whoever signs its sums; and under verify.sh, but for [`UNSEEN`].
+/// All the checks that fail in each verifier stand in `tests/reports/forgeries`, a file for each list; `EXHIBIT_BLESS=1` writes it anew.
 pub fn refused(forgeries: Vec<(&str, &str, Recipe<'_>)>) {
     let (mut missed, mut table) = (Vec::new(), Vec::new());
     for (why, check, mut recipe) in forgeries {
