@@ -1,5 +1,5 @@
-//! The endpoint's own log (`endpoint-log.jsonl`, docs/spec/manifest.md): which orders came, what was given
-//! and what was refused here.
+//! The endpoint's own log (`endpoint-log.jsonl`, docs/spec/manifest.md): which orders arrived, what the agent
+//! collected and what it refused.
 //!
 //! Guarantee: each line names the SHA-256 of the previous line, and every manifest names the head. So the
 //! next collection shows if somebody cut out a line or the end of the log. The machine's owner can read it

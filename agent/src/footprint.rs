@@ -1,5 +1,5 @@
-//! What a collection changed or may have changed on the endpoint: the manifest's `footprint`.
-//! Guarantee: every access time that could not be protected is counted. Not here: judging whether it matters.
+//! Counts what a collection changed, or may have changed, on the endpoint: the manifest's `footprint`.
+//! Guarantee: it counts every access time that the reader could not protect. Not here: judging whether it matters.
 
 use std::collections::BTreeMap;
 

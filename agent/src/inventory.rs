@@ -1,4 +1,4 @@
-//! What a heartbeat says about the machine, for people who choose targets. For display only: evidence comes
+//! Facts about the machine in each heartbeat, for people who choose targets. For display only: evidence comes
 //! from the `host` collector's raw bytes.
 
 use serde::{Deserialize, Serialize};

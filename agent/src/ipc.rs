@@ -1,4 +1,4 @@
-//! What reader and sealer say to each other, one message per datagram, over `SOCK_SEQPACKET` socket pairs of
+//! The messages between reader and sealer, one in each datagram, over `SOCK_SEQPACKET` socket pairs from
 //! [`pair`].
 //!
 //! Guarantee: a message is at most [`MESSAGE_BYTES_MAX`] bytes and carries at most one descriptor. Sender and

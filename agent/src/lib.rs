@@ -1,4 +1,4 @@
-//! The endpoint agent: one binary, several kinds of process (docs: ARCHITECTURE.md, *The agent*).
+//! The endpoint agent: one binary that runs as several kinds of process (ARCHITECTURE.md, *The life of an item*).
 //!
 //! Guarantee: a process that touches hostile bytes holds neither network nor long-lived keys, and `unsafe`
 //! stays in [`platform`]. Not here: formats (`evidence`), the wire (`proto`), the ledger (`ledger`).
@@ -35,9 +35,9 @@ pub const LOG_VARIABLE: &str = "RUST_LOG";
 /// The user that link and sealer become if the warden runs as root and this user exists.
 pub(crate) const SERVICE_USER: &str = "exhibit-agent";
 
-/// First arguments of the children, one kind of process each.
+/// The first argument of a link process. Each kind of child has its own.
 pub const LINK_ROLE: &str = "__link";
-/// See [`LINK_ROLE`].
+/// The first argument of a reader process.
 pub const READER_ROLE: &str = "__reader";
-/// See [`LINK_ROLE`].
+/// The first argument of a sealer process.
 pub const SEALER_ROLE: &str = "__sealer";

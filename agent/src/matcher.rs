@@ -1,4 +1,4 @@
-//! What the agent never gives: its own state and processes, and what the endpoint's owner denies in
+//! Decides what the agent never gives: its own state and processes, and what the endpoint's owner denies in
 //! `policy.toml`.
 //!
 //! Guarantee: the matcher decides *after* an object is open: by device and inode of the object and of every

@@ -1,4 +1,4 @@
-//! What warden, link and sealer say to each other; carried by `cage::channel`.
+//! The messages between warden, link and sealer; `cage::channel` carries them.
 //!
 //! Guarantee: the link gets no key but the TLS key, and the sealer none but its own. Everything that the link
 //! says is only a claim. Field numbers may change freely: both ends are always the same program. Not here:
@@ -202,7 +202,7 @@ pub struct FromReader {
     pub stuck_helpers: Vec<i32>,
 }
 
-/// Has nothing to add.
+/// A message without content.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Empty {}
 

@@ -1,4 +1,4 @@
-//! Everything the agent asks of Linux that the standard library does not offer. The only room with `unsafe`.
+//! All uses of Linux that the standard library does not offer. The only room of the agent with `unsafe`.
 //!
 //! Guarantee: every failed call returns its name and error number ([`CallError`]), so that an item record can
 //! hold the failure. Nothing here follows a symbolic link, opens a special file or changes the file system.

@@ -1,4 +1,4 @@
-//! The owner's `policy.toml`: what this endpoint never gives to anybody, and how much it gives of the rest.
+//! The owner's `policy.toml`: what this endpoint never gives to anybody, and how much it gives of everything else.
 //!
 //! Guarantee: a policy that cannot be understood whole is an error, never a looser policy. A file that others
 //! may write is refused. Without a file, the built-in text (`packaging/policy.toml`, the owner's example) is

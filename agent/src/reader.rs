@@ -422,11 +422,11 @@ impl Reader<'_> {
     }
 }
 
-/// What the reader records for a named thing that does not exist.
+/// What the reader records if the plan names something that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Absent {
-    /// A record: the plan asked for it.
+    /// A record, because the plan asked for it.
     Recorded,
-    /// Nothing: not every kernel or process has it.
+    /// Nothing, because not every kernel or process has it.
     Ignored,
 }

@@ -1,9 +1,9 @@
 //! Decoded rows: a convenience beside the raw bytes, for people and tools that read JSON lines.
 //!
-//! Guarantee: rows are pure functions of raw bytes that the container holds anyway. No input makes a decoder
-//! fail. What cannot be decoded is left out or shown as it is. Bytes that are not UTF-8 appear as
-//! `{"base64":…,"shown":…}`. Memory is bounded by [`PIECE_BYTES_MAX`]. Left out: `lastlog`, `fib_trie` and
-//! the databases: raw only.
+//! Guarantee: rows are pure functions of raw bytes that the container holds in any case. No input makes a decoder
+//! fail: it leaves out what it cannot decode, or shows it as it is. Bytes that are not UTF-8 appear as
+//! `{"base64":…,"shown":…}`. [`PIECE_BYTES_MAX`] bounds the memory. Left out: `lastlog`, `fib_trie` and
+//! the databases, which the container holds as raw bytes only.
 
 mod host;
 pub mod journal;

@@ -1,4 +1,4 @@
-//! What the warden keeps from one start to the next: keys, pins, roster, counters. One directory, 0700, for
+//! The warden's lasting state, from one start to the next: keys, pins, roster, counters. One directory, 0700, for
 //! the agent alone.
 //!
 //! Guarantee: only enrolment creates state. Each part is durable before anything that depends on it happens.
@@ -27,7 +27,7 @@ fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     durable::replace(&dir.join(name), bytes, 0o600)
 }
 
-/// What versions before `durable` put behind a name while they wrote the file: the agent and `certs`.
+/// Suffixes that versions before `durable` added to a name while they wrote the file: the agent's and that of `certs`.
 const OLD_SUFFIXES: [&str; 2] = [".part", ".next"];
 
 /// Removes what a crash of an older version left: `NAME.part` and `NAME.next` beside the files that the agent writes. Such a

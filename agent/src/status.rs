@@ -1,4 +1,4 @@
-//! What `exhibit-agent status` shows to the machine's owner, whether the agent runs or not.
+//! The answer of `exhibit-agent status` to the machine's owner, whether the agent runs or not.
 //!
 //! Guarantee: it only reads, needs no network, and reports what is wrong instead of leaving it out. Not here:
 //! the log itself (`diary`).
@@ -47,7 +47,7 @@ pub struct Status {
     pub log_head: Option<Digest>,
     /// Receipts kept.
     pub receipts: usize,
-    /// What a person should look at.
+    /// Problems that a person should look at.
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What each kind of confined process keeps. Once a process has entered its profile, it has lost everything
+//! The rights that each kind of confined process keeps. Once a process has entered its profile, it has lost everything
 //! else for good.
 //!
 //! | profile | answers a forbidden call with | files it may open | network | threads | capabilities |

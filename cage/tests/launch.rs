@@ -1,4 +1,4 @@
-//! What a child of the launcher has, asked of the child: this test program again.
+//! Asks a child of the launcher what it has. The child is this test program again.
 
 #![cfg(test)]
 
@@ -10,7 +10,7 @@ use cage::{Errors, Launch, User, pieces};
 /// The only variable that the launched child gets. No product reads it.
 const CHILD: &str = "EXHIBIT_CAGE_CHILD";
 
-/// Runs in the launched child: says what it has.
+/// Runs in the launched child and reports what it has.
 #[test]
 fn child() {
     if std::env::var_os(CHILD).is_none() {
@@ -28,7 +28,7 @@ fn child() {
     let user = rustix::process::geteuid().as_raw();
     let said = format!("{names:?} {:?} {user} {sockets} {leaked}", std::env::current_dir().unwrap());
     pieces::write(socket.as_fd(), 1, said.as_bytes()).unwrap();
-    // Until the parent is done.
+    // Wait until the parent is done.
     assert_eq!(pieces::read(socket.as_fd(), &mut datagram::buffer(), 0).unwrap(), None);
 }
 

@@ -1,4 +1,4 @@
-//! Whether another process of the same user may look into a process that hides its memory: asked of the running kernel.
+//! Asks the running kernel whether another process of the same user may look into a process that hides its memory.
 
 #![cfg(test)]
 
@@ -8,10 +8,10 @@ use std::process::Child;
 use cage::datagram;
 use cage::{Errors, Launch, User, pieces};
 
-/// What the launched child does. No product reads it.
+/// The environment variable with the child's role. No product reads it.
 const ROLE: &str = "EXHIBIT_CAGE_MEMORY";
 
-/// What a process shows of its memory to those who may read it.
+/// Files that show a process's memory to those who may read them.
 const FILES: [&str; 3] = ["environ", "mem", "maps"];
 
 /// Runs in the launched child.
@@ -28,7 +28,7 @@ fn child() {
         process => FILES.map(|file| open(process, file)).join(" "),
     };
     pieces::write(socket.as_fd(), 1, said.as_bytes()).unwrap();
-    // Until the parent is done.
+    // Wait until the parent is done.
     assert_eq!(pieces::read(socket.as_fd(), &mut datagram::buffer(), 0).unwrap(), None);
 }
 
@@ -39,7 +39,7 @@ fn open(process: &str, file: &str) -> String {
     }
 }
 
-/// Starts a child of this role as a user without capabilities, and waits for what it says.
+/// Starts a child of this role as a user without capabilities, and waits for its report.
 fn start(role: &str) -> (Child, OwnedFd, String) {
     let program = std::env::current_exe().unwrap();
     let is_root = rustix::process::geteuid().is_root();

@@ -1,5 +1,5 @@
-//! What each profile lets through and what it does not, asked of the running kernel. Every probe runs in a process of its
-//! own: this test program again, because a cage is for good.
+//! Asks the running kernel what each profile permits and forbids. Every probe runs in a process of its
+//! own, this test program again, because no process can leave its cage.
 
 #![cfg(test)]
 
@@ -38,7 +38,7 @@ fn code<T>(result: std::io::Result<T>) -> i32 {
     }
 }
 
-/// Enters the cage, then tries what it must, or must not, be able to do.
+/// Enters the cage, then tries what it must be able, or unable, to do.
 #[test]
 fn probe() {
     let Ok(probe) = std::env::var(PROBE) else { return };
@@ -76,7 +76,7 @@ fn probe() {
         }
         other => panic!("no probe {other}"),
     };
-    // Straight out: the harness would report through calls that the cage forbids.
+    // Exit directly: the harness would report through calls that the cage forbids.
     std::process::exit(code);
 }
 
@@ -84,7 +84,7 @@ fn run(probe: &str) -> ExitStatus {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "probe", "--test-threads=1", "--nocapture"])
         .env(PROBE, probe)
-        // As the real child is started: a backtrace would open files.
+        // The real child is started without it as well: a backtrace would open files.
         .env_remove("RUST_BACKTRACE")
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::write::create;
 
-/// Longest header and 32 bytes in base64 fit many times.
+/// Longest file with a seed: room for the longest header and 32 bytes in base64, many times over.
 const SEED_FILE_BYTES_MAX: u64 = 4 << 10;
 const SEED_BYTES: usize = 32;
 
@@ -27,7 +27,7 @@ pub struct KeyFile {
     pub owner: u32,
 }
 
-/// Says if the last component of a key file's path may be a symbolic link.
+/// Says whether the last component of a key file's path may be a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// Yes: secrets that an orchestrator mounts are links.
@@ -97,7 +97,7 @@ fn decode_seed(bytes: &[u8], header: &str) -> Option<Zeroizing<[u8; SEED_BYTES]>
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
-    /// Not the one line of its kind.
+    /// The file is not the one line of its kind.
     #[error("{} is not a key file of this kind", path.display())]
     Form {
         /// The file.
@@ -106,7 +106,7 @@ pub enum KeyFileError {
     /// The system refused.
     #[error("key file")]
     Io(#[from] io::Error),
-    /// A folder, a device, or too long.
+    /// The path is a folder or a device, or the file is too long.
     #[error("{} is not a regular file of at most {bytes_max} bytes", path.display())]
     Kind {
         /// The file.

@@ -1,8 +1,8 @@
 //! One process at a time: an advisory lock on a file (`File::try_lock`, which is flock(2) on Linux).
 //!
-//! The kernel releases the lock when the holder dies, so a crash leaves a lock file but no lock. Whoever does not ask for the
-//! lock is not kept out. A file system without locks is refused: without them two writers would take each other's files for
-//! left-overs of the dead.
+//! The kernel releases the lock when the holder dies, so a crash leaves a lock file but no lock. The lock keeps out only processes
+//! that ask for it. A file system without locks is refused: without locks, two writers would each take the other's files for
+//! those that a dead writer left.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::io::Errno;
 
-/// How long a refused lock is asked for again: 50 times 10 ms.
+/// How often to ask again for a refused lock: 50 times, every 10 ms.
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -37,7 +37,7 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
     file.lock().map_err(explained)
 }
 
-/// What flock(2) says of a file system without locks: NFS whose lock service does not run says ENOLCK, others EOPNOTSUPP or
+/// The errors of flock(2) on a file system without locks: NFS whose lock service does not run says ENOLCK, others EOPNOTSUPP or
 /// ENOSYS.
 const WITHOUT_LOCKS: [Errno; 3] = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS];
 

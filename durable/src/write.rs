@@ -1,4 +1,4 @@
-//! Whole files: create, replace, rename, remove, read with a bound. The order of system calls stands in the crate's head.
+//! Whole files: create, replace, rename, remove, read with a bound. The crate's head lists the order of system calls.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;

@@ -1,8 +1,8 @@
-//! Acts that people sign: read, judged against the roster and the entry table, their texts stored, recorded.
+//! Acts that people sign: reads them, judges them against the roster and the entry table, stores their texts, records them.
 //!
-//! Guarantee: an act is recorded only if the person it names signed it and holds a role that the entry table asks for. Its text
-//! is on the stores before the entry that names it. Not here: what an act means for incidents, orders and endpoints (the guards
-//! of the callers).
+//! Guarantee: an act is recorded only if the person it names signed it and holds a role that the entry table asks for. The stores
+//! hold its text before the ledger has the entry that names it. Not here: the meaning of an act for incidents, orders and endpoints
+//! (the guards of the callers).
 
 use crate::log::recorder::Recorded;
 use crate::rows::condition::Condition;
@@ -28,18 +28,18 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
 /// An act that may be recorded.
 #[derive(Debug)]
 pub struct Weighed {
-    /// What it says.
+    /// The content of the act.
     pub act: Act,
-    /// Who signed it.
+    /// The person who signed it.
     pub person: PersonId,
-    /// As signed.
+    /// The act as signed.
     pub object: ActObject,
 }
 
 /// Judges a person's act and stores its text.
 ///
 /// # Errors
-/// A refusal that says what is wrong with it.
+/// A refusal that says what is wrong with the act.
 pub async fn weigh(
     collector: &Collector,
     signed: Signed,
@@ -96,7 +96,7 @@ pub fn check_refs(act: &Act, wanted: &[&str]) -> Result<(), Failure> {
 /// A ref of an act.
 ///
 /// # Errors
-/// When the act lacks it. [`check_refs`] has said so before.
+/// If the act lacks the ref. [`check_refs`] has refused such an act before.
 pub fn required_ref<'act>(act: &'act Act, name: &str) -> Result<&'act str, Failure> {
     act.reference(name).ok_or_else(|| Failure::malformed(format!("the act has no ref {name}")))
 }
@@ -131,7 +131,7 @@ async fn put_detail(collector: &Collector, key: Key, bytes: Vec<u8>) -> Result<(
 /// Records a weighed act under its guard.
 ///
 /// # Errors
-/// The guard's refusal, or what keeps the ledger from recording.
+/// The guard's refusal, or the reason why the ledger cannot record the act.
 pub async fn submit(
     collector: &Collector,
     weighed: Weighed,

@@ -1,4 +1,4 @@
-//! What all services of one collector share, and the few questions that several of them ask.
+//! The parts that all services of one collector share, and the few queries that several of them make.
 //!
 //! Guarantee: one value, built once at the start and passed by reference; no globals. Not here: the state of a single service
 //! (`services`, `upkeep`); starting and stopping (`ops::run`).
@@ -37,7 +37,7 @@ pub struct Collector {
     pub id: CollectorId,
     /// The ledger's public key, as C2SP writes it.
     pub log_key: String,
-    /// Where endpoints and people reach it, as configured; for display and tokens.
+    /// Addresses at which endpoints and people reach it, as configured; for display and tokens.
     pub addresses: (String, String),
     /// The database.
     pub db: Db,
@@ -55,9 +55,9 @@ pub struct Collector {
     pub registry: Arc<Registry>,
     /// Endpoints with a live call.
     pub live: LiveEndpoints,
-    /// Cancelled first when the collector drains: from then on nothing new begins.
+    /// Cancelled first when the collector drains. From then on nothing new begins.
     pub intake: CancellationToken,
-    /// Cancelled when the deadline of the drain passed, or all work ended.
+    /// Cancelled when the deadline of the drain has passed, or all work has ended.
     pub stop: CancellationToken,
     /// All tasks; the drain waits for them.
     pub tasks: TaskTracker,
@@ -81,7 +81,7 @@ impl Collector {
         }
     }
 
-    /// The order of an id, if it is recorded.
+    /// The order with an id, if it is recorded.
     pub async fn order(&self, id: &Digest) -> Result<Option<OpenOrder>, Failure> {
         let key = *id;
         let row = self.db.read_async(move |db| rows::orders::at(db, &key)).await?;
@@ -188,7 +188,7 @@ impl Collector {
         }
     }
 
-    /// Issues a certificate; the chain, DER, leaf first.
+    /// Issues a certificate. Returns the chain: DER, leaf first.
     pub fn issue(
         &self,
         key: &PublicKey,

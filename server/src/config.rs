@@ -1,6 +1,6 @@
-//! `server.toml`: where things are and what policy asks. `init` writes it with comments, people edit it.
-//! Guarantee: an unknown or missing setting is an error, never a default that nobody chose. Not here: secrets; keys lie in files
-//! of their own below `keys/`.
+//! `server.toml`: where the parts are and what the policy asks for. `init` writes it with comments; people edit it.
+//! Guarantee: an unknown or missing setting is an error, never a default that nobody chose. Not here: secrets. Each key has a file
+//! of its own below `keys/`.
 
 pub mod layout;
 pub(crate) mod pace;
@@ -18,7 +18,7 @@ use store::{Degraded, ReplicationPolicy};
 
 use crate::config::pace::Pace;
 
-/// Most time-stamping authorities: a bundle has names for the stamps of so many.
+/// Most time-stamping authorities: a bundle has names for only so many stamps.
 const TSAS_MAX: usize = 8;
 
 /// Name of the file in the collector's directory.
@@ -36,7 +36,7 @@ pub struct Config {
     pub listen: Listen,
     /// Where others reach it.
     pub reach: Reach,
-    /// How many copies an acknowledgement stands for.
+    /// How many copies an acknowledgement promises.
     pub replication: Replication,
     /// Stores, in order of preference for reads.
     #[serde(rename = "store")]
@@ -44,7 +44,7 @@ pub struct Config {
     /// Time-stamping authorities.
     #[serde(default, rename = "tsa")]
     pub tsas: Vec<TsaConfig>,
-    /// How the stores are re-read; absent: every 30 days, at most 32 MiB/s.
+    /// How the collector re-reads the stores. If absent: every 30 days, at most 32 MiB/s.
     pub scrub: Option<ScrubConfig>,
 }
 
@@ -76,7 +76,7 @@ pub struct Reach {
 pub struct Replication {
     /// Stores that must hold a segment before it is acknowledged.
     pub copies: usize,
-    /// When they cannot.
+    /// What to do if fewer stores can hold it.
     pub degraded: Degraded,
 }
 
@@ -94,7 +94,7 @@ pub struct StoreConfig {
     pub id: String,
     /// Where it lies.
     pub place: StoreLocation,
-    /// It is being drained: read where others fail, never written, never counted.
+    /// True if the store is being drained: the collector reads it if others fail, and neither writes nor counts it.
     pub leaving: bool,
 }
 
@@ -102,9 +102,9 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScrubConfig {
-    /// Each object of each store is read whole at least once in so many days.
+    /// The collector reads each object of each store whole at least once in so many days.
     pub every_days: u32,
-    /// Bytes read a second and store, at most, in MiB.
+    /// Most MiB to read each second from each store.
     pub rate_mib_s: u32,
 }
 
@@ -123,7 +123,7 @@ impl From<ScrubConfig> for Pace {
     }
 }
 
-/// By hand: a kind that may be missing and unknown settings that may not are more than derived code can tell apart.
+/// Written by hand: derived code cannot both default a missing kind and refuse unknown settings.
 impl TryFrom<toml::Table> for StoreConfig {
     type Error = String;
 
@@ -155,12 +155,12 @@ impl Config {
     /// Reads `server.toml` of a collector's directory.
     ///
     /// # Errors
-    /// When it cannot be read, or a setting is unknown, missing or contradicts another.
+    /// If the file cannot be read, or a setting is unknown, missing or contradicts another.
     pub fn load(directory: &Path) -> Result<Self, SettingsError> {
         settings::read(&directory.join(CONFIG_FILE), Self::check)
     }
 
-    /// Reads settings out of text.
+    /// Parses settings.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         settings::parse(text, Self::check)
     }
@@ -198,7 +198,7 @@ impl Config {
         Ok(())
     }
 
-    /// The file that `init` writes: every setting with its meaning. Reads back as the same settings.
+    /// The file that `init` writes: every setting with its meaning. Parsing it gives the same settings.
     pub(crate) fn to_commented(&self) -> String {
         let Self { deployment, collector, listen, reach, replication, stores, tsas, scrub } = self;
         let degraded = match replication.degraded {

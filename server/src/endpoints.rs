@@ -1,9 +1,9 @@
-//! Which endpoints are connected: their standing calls, heartbeats and clocks, and whether one identity is two machines.
+//! The connected endpoints: their standing calls, heartbeats and clocks, and alarms when one identity is two machines.
 //!
-//! Guarantee: each identity has at most one live call, the newest; a displaced call ends. An alarm is raised when a state
-//! generation goes back or an identity keeps displacing itself. It stays until the collector restarts or the endpoint enrols
-//! anew. Live state is not custody: nothing here is in the ledger or survives a restart. Not here: enrolment
-//! (`services::enrol`); what is sent (`services::orders::attend`).
+//! Guarantee: each identity has at most one live call, the newest; a displaced call ends. The collector raises an alarm when a state
+//! generation goes back or an identity keeps displacing itself. The alarm stays until the collector restarts or the endpoint enrols
+//! anew. Live state is not custody: it is not in the ledger and does not survive a restart. Not here: enrolment
+//! (`services::enrol`); the messages to send (`services::orders::attend`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,17 +13,17 @@ use proto::v1::{AttendResponse, Hello};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-/// Messages waiting for one endpoint's call: more than its open orders at any time; delivery skips a full queue and
-/// comes again at the next change, so a slow link loses nothing.
+/// Most messages that wait for one endpoint's call: more than its open orders at any time. Delivery skips a full queue and
+/// tries again at the next change, so a slow link loses nothing.
 pub const QUEUE_LEN: usize = 64;
 
-/// Seconds between heartbeats that endpoints are asked for. 10,000 endpoints make 11 messages a second.
+/// Seconds between heartbeats that the collector asks of endpoints. 10,000 endpoints send 11 messages a second.
 pub const HEARTBEAT_S: u32 = 900;
 
-/// Heartbeat inventories are for display: 64 KiB each bounds 10,000 endpoints to 640 MB at the very worst.
+/// Longest heartbeat inventory, for display: 64 KiB each bounds 10,000 endpoints to 640 MB at the very worst.
 const INVENTORY_BYTES_MAX: usize = 64 << 10;
 
-/// This many displacements within [`FLAPPING_WINDOW`] are two machines, not a bad network: an agent that reconnects
+/// This many displacements within [`FLAPPING_WINDOW`] mean two machines, not a bad network: an agent that reconnects
 /// closes its old call first, and waits between attempts.
 const FLAPPING_MAX: usize = 5;
 const FLAPPING_WINDOW: Duration = Duration::from_secs(300);
@@ -33,26 +33,26 @@ const FLAPPING_WINDOW: Duration = Duration::from_secs(300);
 pub struct Session {
     /// Names this call among all of this process.
     pub number: u64,
-    /// What is to be sent down. Closed when another call takes the place.
+    /// Messages to send down the call. Closed when another call takes its place.
     pub outgoing: mpsc::Receiver<AttendResponse>,
-    /// Set when this call's arrival is suspicious.
+    /// The alarm, if this call's arrival is suspicious.
     pub alarm: Option<&'static str>,
-    /// Told when an order that addresses the endpoint changed.
+    /// Wakes the call when an order that addresses the endpoint changed.
     pub wake: Arc<Notify>,
 }
 
-/// What is known of one endpoint, for display.
+/// What the collector knows of one endpoint, for display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveView {
-    /// A call stands now.
+    /// True if a call stands now.
     pub connected: bool,
-    /// Collector's time of the last message, Unix milliseconds; 0 when never.
+    /// Collector's time of the last message, in Unix milliseconds; 0 if there was none.
     pub last_seen_unix_ms: u64,
-    /// As the agent says.
+    /// Version of the agent, as it says.
     pub agent_version: String,
-    /// Endpoint's clock minus collector's, in milliseconds.
+    /// Endpoint's clock minus the collector's, in milliseconds.
     pub clock_offset_ms: i64,
-    /// Display only.
+    /// The inventory, for display only.
     pub inventory_json: String,
     /// An alarm, or empty.
     pub warning: &'static str,
@@ -75,7 +75,7 @@ struct Record {
     displaced: Vec<Instant>,
 }
 
-/// Every endpoint that was here since this process started.
+/// Every endpoint that connected since this process started.
 #[derive(Default)]
 pub struct LiveEndpoints {
     records: Mutex<Records>,
@@ -105,7 +105,7 @@ impl Moment {
 }
 
 impl LiveEndpoints {
-    /// A new call of `endpoint`; the one before it, if any, ends.
+    /// Takes a new call of `endpoint`. Ends the previous one, if any.
     pub fn attach(
         &self,
         endpoint: &str,
@@ -120,7 +120,7 @@ impl LiveEndpoints {
         let number = records.sessions;
         let record = records.by_endpoint.entry(endpoint.to_owned()).or_default();
         if record.generation != generation {
-            // Another enrolment: its own keys, its own count of starts.
+            // Another enrolment has its own keys and its own count of starts.
             *record = Record { generation, ..Record::default() };
         }
         let alarm = record.suspicion(hello, at);
@@ -145,8 +145,8 @@ impl LiveEndpoints {
         Session { number, outgoing, alarm, wake }
     }
 
-    /// Starts from what the database remembers of an endpoint, so that a restart of the collector forgets no count of
-    /// starts. Without effect for an endpoint that was here since.
+    /// Starts from the counts of an endpoint in the database, so that a restart of the collector forgets no count of
+    /// starts. Changes nothing if the endpoint has connected since.
     pub fn remember(&self, endpoint: &str, generation: u64, boot_id: &str, state_generation: u64) {
         let mut records = self.lock();
         records.by_endpoint.entry(endpoint.to_owned()).or_insert_with(|| Record {
@@ -157,14 +157,14 @@ impl LiveEndpoints {
         });
     }
 
-    /// Tells the endpoint's live call, if any, that an order that addresses it changed.
+    /// Wakes the endpoint's live call, if any, because an order that addresses it changed.
     pub fn wake(&self, endpoint: &str) {
         if let Some(record) = self.lock().by_endpoint.get(endpoint) {
             record.wake.notify_one();
         }
     }
 
-    /// Something was heard on the call `session`. False when another call has taken its place: end this one.
+    /// Notes a message on the call `session`. False if another call has taken its place: then end this one.
     pub fn heard(
         &self,
         endpoint: &str,
@@ -187,7 +187,7 @@ impl LiveEndpoints {
         true
     }
 
-    /// The call ended. A later call of the same endpoint is not touched.
+    /// Ends the call `session`. Does not touch a later call of the same endpoint.
     pub fn detach(&self, endpoint: &str, session: u64) {
         let mut records = self.lock();
         if let Some(record) = records.by_endpoint.get_mut(endpoint).filter(|record| record.session == session)
@@ -198,8 +198,8 @@ impl LiveEndpoints {
         records.count();
     }
 
-    /// Queues a message for the endpoint's live call. False when there is none, or its queue is full: the caller's
-    /// state stays as it was, and delivery comes again.
+    /// Queues a message for the endpoint's live call. False if there is none, or its queue is full: the caller's
+    /// state stays as it was, and delivery tries again.
     pub fn send(&self, endpoint: &str, generation: u64, message: AttendResponse) -> bool {
         let records = self.lock();
         records
@@ -210,7 +210,7 @@ impl LiveEndpoints {
             .is_some_and(|sender| sender.try_send(message).is_ok())
     }
 
-    /// Ends the live call, if any: the identity is retired or revoked.
+    /// Ends the live call, if any, because the identity was retired or revoked.
     pub fn cut(&self, endpoint: &str) {
         let mut records = self.lock();
         if let Some(record) = records.by_endpoint.get_mut(endpoint) {
@@ -221,7 +221,7 @@ impl LiveEndpoints {
         records.count();
     }
 
-    /// What is known of `endpoint` in this generation; the empty view when it did not speak yet.
+    /// What the collector knows of `endpoint` in this generation; an empty view if it has not spoken yet.
     pub fn view(&self, endpoint: &str, generation: u64) -> LiveView {
         let records = self.lock();
         records
@@ -234,7 +234,7 @@ impl LiveEndpoints {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Records> {
-        // A panic elsewhere leaves plain data behind, each field of which stands for itself.
+        // A panic elsewhere leaves only plain data behind, whose fields do not depend on each other.
         self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -270,7 +270,7 @@ impl Record {
     fn note_clock(&mut self, local_unix_ms: Option<u64>, at: Moment) {
         if let Some(local) = local_unix_ms {
             let offset = i128::from(local) - i128::from(at.unix_ms);
-            // Shown to people: an endpoint that names a time of the far future shows the largest offset there is.
+            // For display: if an endpoint names a time in the far future, show the largest offset.
             self.view.clock_offset_ms = i64::try_from(offset).unwrap_or(i64::MAX);
         }
     }

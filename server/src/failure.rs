@@ -1,7 +1,7 @@
-//! What a handler fails with: one class, one text for the peer, and the cause, which only the log sees.
+//! The failure of a handler: a class, a text for the peer, and the cause, which only the log sees.
 //!
-//! Guarantee: nothing of a source error (paths, SQL, other people's names) reaches the peer; whatever is our fault is
-//! logged with its whole chain. Not here: which class maps to which code (`proto::status`).
+//! Guarantee: nothing of a source error (paths, SQL, other people's names) reaches the peer. Whatever is our fault is
+//! logged with its whole chain. Not here: the code of each class (`proto::status`).
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ pub(crate) use evidence::causes::chain;
 use proto::status::Class;
 use tonic::Status;
 
-/// A refused or failed call.
+/// A call that was refused or failed.
 #[derive(Debug)]
 pub struct Failure {
     class: Class,
@@ -19,22 +19,22 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Says in the log that a chore failed. It comes again by itself.
+    /// Logs that a chore failed. The chore runs again by itself.
     pub(crate) fn log_for_chore(&self, chore: &str) {
         tracing::warn!(chore, cause = %chain(self), "Chore failed; it comes again");
     }
 
-    /// The peer's mistake or the state of things; `text` says state, cause, next step.
+    /// A mistake of the peer, or a refusal by the present state. `text` gives state, cause and next step.
     pub fn new(class: Class, text: impl Into<String>) -> Self {
         Self { class, text: text.into(), source: None }
     }
 
-    /// The request's bytes are not what the specification says.
+    /// The request breaks the specification.
     pub fn malformed(text: impl Into<String>) -> Self {
         Self::new(Class::Malformed, text)
     }
 
-    /// Known, but not entitled.
+    /// The caller is known, but not entitled.
     pub fn forbidden(text: impl Into<String>) -> Self {
         Self::new(Class::Forbidden, text)
     }
@@ -44,7 +44,7 @@ impl Failure {
         Self::new(Class::Missing, text)
     }
 
-    /// Not in the present state of the thing.
+    /// The present state of the thing forbids the call.
     pub fn precondition(text: impl Into<String>) -> Self {
         Self::new(Class::Precondition, text)
     }
@@ -58,7 +58,7 @@ impl Failure {
         }
     }
 
-    /// A defect: what is stored contradicts itself, or code met a state it excludes.
+    /// A defect: stored data contradict themselves, or code met a state that it excludes.
     pub fn internal(what: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             class: Class::Internal,
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
 
-    /// Adds the cause for the log; the peer does not see it.
+    /// Adds the cause for the log. The peer does not see it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -79,7 +79,7 @@ impl Failure {
         self.class
     }
 
-    /// What the peer is told.
+    /// The text for the peer.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -97,12 +97,12 @@ impl Error for Failure {
     }
 }
 
-/// Says of a failed result what the collector could not do; the cause goes to the log only.
+/// Turns an error into a failure that names what the collector could not do. The cause goes to the log only.
 pub(crate) trait OrFailure<T> {
-    /// It may work when the caller tries again.
+    /// The call may succeed if the caller tries again.
     fn or_unavailable(self, what: &str) -> Result<T, Failure>;
 
-    /// It is a fault of the collector, and trying again does not help.
+    /// It is a fault of the collector. Trying again does not help.
     fn or_internal(self, what: &str) -> Result<T, Failure>;
 }
 

@@ -1,10 +1,10 @@
 //! The collector: it receives evidence, stores it in several places and records every act in one ledger.
 //!
-//! Guarantee: the collector acknowledges nothing before it is durable where policy asks. It records nothing twice and changes no
-//! record. Not here: formats (`evidence`); Merkle mathematics (`ledger`); TLS identity (`certs`); the wire (`proto`).
+//! Guarantee: the collector acknowledges nothing before it is durable on as many stores as the policy asks for. It records nothing twice
+//! and changes no record. Not here: formats (`evidence`); Merkle mathematics (`ledger`); TLS identity (`certs`); the wire (`proto`).
 //!
 //! The folders follow an act on its way: [`services`] takes it from the wire, [`log`] gives it its place in the ledger, [`rows`]
-//! projects the ledger into SQLite, [`upkeep`] keeps the evidence whole, [`ops`] is what an operator does.
+//! projects the ledger into SQLite, [`upkeep`] keeps the evidence whole, [`ops`] holds the operator's commands.
 #![forbid(unsafe_code)]
 
 mod acts;

@@ -1,6 +1,6 @@
-//! What was recorded, in which order: the ledger, the cosignatures and time stamps over its heads, the key that signs it.
+//! The record: the ledger, the cosignatures and time stamps over its heads, and the key that signs it.
 //!
-//! [`recorder`] is the way in: every act that is recorded goes through it.
+//! Every act enters through [`recorder`].
 
 pub mod cosigning;
 pub mod ledger;

@@ -1,4 +1,4 @@
-//! What the collector counts, under which name, in which unit: one table, and the page that shows it.
+//! The collector's metrics with their names and units: one table, and the page that shows it.
 //!
 //! Guarantee: a metric that is not in [`TABLE`] cannot be recorded, because only the functions here record. No label
 //! carries a host, a person, a path or an incident. Not here: logs (`tracing`), custody (the ledger).
@@ -29,9 +29,9 @@ pub struct Metric {
     pub name: &'static str,
     /// How it behaves.
     pub kind: Kind,
-    /// What one is.
+    /// The unit of its values.
     pub unit: Unit,
-    /// What it says, for people.
+    /// Its meaning, for people.
     pub help: &'static str,
 }
 
@@ -82,7 +82,7 @@ pub fn clone_alarm() {
     counter!(CLONES).increment(1);
 }
 
-/// One upload is running for as long as the value lives.
+/// Counts one running upload for as long as the value lives.
 #[derive(Debug)]
 pub struct ActiveUpload(());
 
@@ -157,7 +157,7 @@ pub fn entry_written(elapsed: Duration) {
     histogram!(ENTRY).record(elapsed);
 }
 
-/// A witness' line was kept.
+/// A witness's line was stored.
 pub fn cosigned() {
     counter!(COSIGNED).increment(1);
 }
@@ -237,7 +237,7 @@ pub fn install() -> Result<Page, MetricsError> {
     let recorder = builder.build_recorder();
     let page = Page(Arc::new(recorder.handle()));
     if let Err(other) = metrics::set_global_recorder(recorder) {
-        // Two callers at once: the first one's recorder is in force, and its page is the one to show.
+        // If two callers come at once, the recorder of the first is in force. Show its page.
         return PAGE.get().cloned().ok_or_else(|| MetricsError::Install(other.to_string().into()));
     }
     for metric in TABLE {

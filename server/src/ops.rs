@@ -1,4 +1,4 @@
-//! What an operator does with a collector: make it, run it, check it, rebuild it, restore it.
+//! The operator's commands: make a collector, run it, check it, rebuild it, restore it.
 
 pub(crate) mod capabilities;
 pub(crate) mod commands;

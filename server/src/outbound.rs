@@ -59,14 +59,14 @@ impl HttpClient {
                 tracing::warn!(%error, "A part of the machine's trust store cannot be read");
             }
             let mut roots = RootCertStore::empty();
-            // An empty store reaches no https:// service; the first question says so.
+            // With an empty store the client reaches no https:// service. The first question says so.
             roots.add_parsable_certificates(found.certs);
             roots
         });
         Self::under(roots.clone(), within, answer_max)
     }
 
-    /// A client under these roots.
+    /// A client that trusts these roots.
     fn under(roots: RootCertStore, within: Duration, answer_max: usize) -> Result<Self, ClientError> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(client_of_web(roots)?)
@@ -79,7 +79,7 @@ impl HttpClient {
         Ok(Self { client, within, answer_max })
     }
 
-    /// Asks, and reads the whole answer.
+    /// Sends the question, and reads the whole answer.
     pub(crate) async fn ask(&self, question: Question<'_>) -> Result<Answer, HttpError> {
         tokio::time::timeout(self.within, self.exchange(question))
             .await
@@ -114,7 +114,7 @@ impl HttpClient {
     }
 }
 
-/// A client that cannot be made: this program or this machine is at fault, no service.
+/// The client cannot be made: this program or this machine is at fault, not a service.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// The HTTP client.
@@ -125,9 +125,9 @@ pub(crate) enum ClientError {
     Tls(#[from] TlsError),
 }
 
-/// Checks that a URL is one that can be asked. The error is for the user. It never shows a password.
+/// Checks that the client can ask a URL. The error is for the user. It never shows a password.
 pub(crate) fn check_url(text: &str) -> Result<http::Uri, String> {
-    // Look at the text, because a password may also be what makes it no URL.
+    // Examine the text itself, because a password may be the very reason why it is not a URL.
     let authority = text.split_once("://").map_or(text, |(_, rest)| rest).split(['/', '?', '#']).next();
     if let Some((_, host)) = authority.and_then(|authority| authority.rsplit_once('@')) {
         return Err(format!(

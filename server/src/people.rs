@@ -1,4 +1,4 @@
-//! The roster in force: who a person is, which roles they hold, whose signature an act carries.
+//! The roster in force: the persons, their roles, and whose signature an act carries.
 //!
 //! Guarantee: every roster here verified under the authority keys that `init` pinned. An act counts only with the signature of a
 //! person who today holds a role that the act's type asks for. Not here: publishing rosters (`services::rosters`).
@@ -14,7 +14,7 @@ use evidence::time::Time;
 
 use crate::failure::Failure;
 
-/// All published rosters, and the newest opened.
+/// All published rosters, with the newest one opened.
 #[derive(Debug)]
 pub struct People {
     deployment: DeploymentId,
@@ -25,9 +25,9 @@ pub struct People {
 /// One published roster.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// Verified.
+    /// The verified roster.
     pub admitted: AdmittedRoster,
-    /// As published.
+    /// The roster as published.
     pub signed: Signed,
 }
 
@@ -35,7 +35,7 @@ impl People {
     /// Opens the newest roster under the pinned authority.
     ///
     /// # Errors
-    /// When it is not signed by enough of the authority's keys. An expired one opens: reading goes on, orders do not.
+    /// If too few of the authority's keys signed it. An expired roster opens: people can still read, but orders are refused.
     pub fn open(
         deployment: DeploymentId,
         authority: AuthoritySet,
@@ -45,10 +45,10 @@ impl People {
         Ok(Self { deployment, authority, newest: RwLock::new(Arc::new(published)) })
     }
 
-    /// Verifies a roster that is to follow the newest.
+    /// Verifies a roster that should follow the newest.
     ///
     /// # Errors
-    /// When it is not signed by enough of the authority's keys, or does not follow.
+    /// If too few of the authority's keys signed it, or it does not follow.
     pub fn successor(&self, signed: &[u8]) -> Result<Published, PeopleError> {
         let newest = self.newest();
         let published = verify(&self.deployment, &self.authority, signed, Some(&newest))?;
@@ -58,7 +58,7 @@ impl People {
         Ok(published)
     }
 
-    /// Puts a roster in force whose `roster.published` is in the ledger.
+    /// Puts a roster in force. The ledger must hold its `roster.published`.
     pub fn put_in_force(&self, published: Published) {
         *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(published);
     }
@@ -74,7 +74,7 @@ impl People {
     }
 
     /// Roles of a person in the newest roster, as the access table spells them; empty for a stranger. An expired roster
-    /// still names who may read: otherwise its end would hide the evidence from everyone.
+    /// still says who may read: otherwise its expiry would hide the evidence from everyone.
     pub fn roles(&self, person: &PersonId) -> Vec<String> {
         let newest = self.newest();
         let Some(person) = newest.admitted.roster().person(person) else {
@@ -83,10 +83,10 @@ impl People {
         person.roles.iter().map(|role| role.as_str().to_owned()).collect()
     }
 
-    /// The roster, if it is in force at `now`: what orders and approvals need.
+    /// The roster, if it is in force at `now`. Orders and approvals need it.
     ///
     /// # Errors
-    /// A refusal that says since when it is not.
+    /// A refusal that says since when it is not in force.
     pub fn in_force(&self, now: Time) -> Result<Arc<Published>, Failure> {
         let newest = self.newest();
         newest.admitted.in_force(now).map_err(|error| Failure::precondition(error.to_string()))?;
@@ -105,7 +105,7 @@ impl Published {
         self.admitted.digest()
     }
 
-    /// The person whose key this is, when it is `claimed` and holds one of `roles`.
+    /// Finds the person who owns this key, if it is `claimed` and holds one of `roles`.
     ///
     /// # Errors
     /// A refusal that names what is missing.
@@ -148,17 +148,17 @@ fn verify(
     Ok(Published { admitted, signed })
 }
 
-/// A roster that cannot be used.
+/// Why a roster cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeopleError {
-    /// Not signed by the authority, or not following.
+    /// The authority did not sign it, or it does not follow.
     #[error("roster")]
     Roster(#[from] RosterError),
-    /// Not a signed object.
+    /// It is not a signed object.
     #[error("read roster")]
     Signed(#[from] SignedError),
-    /// The version in force, or an older one.
+    /// It is the version in force, or an older one.
     #[error("roster {version} is in force already; publish a newer version")]
     NotNewer {
         /// Version in force.

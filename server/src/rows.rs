@@ -1,7 +1,7 @@
 //! The collector's SQLite database: one writer, group commit, several readers.
 //! Guarantee: when a write returns `Ok`, it survives power loss (WAL, `synchronous=FULL`). A reader sees one committed state
 //! throughout its closure. The database is a projection: `rebuild` recreates it from ledger and stores. Not here: the queries
-//! (one module a subject below); who may call them.
+//! (one module below for each subject); who may call them.
 //!
 //! Trust: the database proves nothing. Every proof that leaves the collector comes from ledger and stores.
 
@@ -192,7 +192,7 @@ fn configure(connection: &Connection) -> Result<(), DbError> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    // The WAL must not stay large after a burst of a million items: 64 MiB.
+    // A burst of a million items must not leave a large WAL behind: 64 MiB.
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
@@ -222,7 +222,7 @@ impl Drop for Lease<'_> {
             return;
         };
         if !connection.is_autocommit() {
-            // The closure panicked or COMMIT failed: a read transaction has nothing to lose.
+            // The closure panicked or COMMIT failed. A read transaction has nothing to lose.
             drop(connection.execute_batch("ROLLBACK"));
         }
         self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -236,14 +236,14 @@ impl From<DbError> for Failure {
     }
 }
 
-/// Why the database did not do what was asked.
+/// Why the database failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DbError {
     /// The writer has ended.
     #[error("the database is closed")]
     Closed,
-    /// COMMIT failed: the writes may or may not be there.
+    /// COMMIT failed. Nobody knows whether the writes are in the database.
     #[error("commit to the database; whether it took effect is unknown")]
     Commit(#[source] Arc<rusqlite::Error>),
     /// A row that another row needs is missing.
@@ -256,7 +256,7 @@ pub enum DbError {
         /// Columns and values of the row's key.
         key: String,
     },
-    /// A stored value is not of its column's type.
+    /// A stored value does not fit its column's type.
     #[error(
         "table {table}, row {key}: column {column} holds what it cannot; run `exhibit-server fsck`, then recreate the database with `exhibit-server rebuild`"
     )]

@@ -1,7 +1,7 @@
-//! The services: what peers call, from the wire to the work.
+//! The services that peers call: each folder leads from the wire to the work.
 //!
-//! Guarantee: every call on the main listener passes the access table before a handler sees it; messages are within the
-//! wire's limits; a peer's text and the log's are two texts.
+//! Guarantee: every call on the main listener passes the access table before a handler sees it. Messages are within the
+//! wire's limits. The text for a peer and the text for the log are kept apart.
 
 pub(crate) mod agent;
 pub(crate) mod answer;
@@ -34,24 +34,24 @@ use order_watches::OrderWatches;
 use orders::OrderDesk;
 use reads::Reads;
 
-/// The services of one collector that have a state of their own.
+/// The services of one collector that have state of their own.
 pub struct Services {
-    /// What all share.
+    /// The parts that all services share.
     pub collector: Arc<Collector>,
-    /// Keeps the evidence whole.
+    /// Keeps the evidence whole: repair, scrub, disposal.
     pub upkeep: Arc<Upkeep>,
-    /// Takes evidence in.
+    /// Receives evidence.
     pub ingest: Arc<Ingest>,
-    /// Carries orders out.
+    /// Delivers orders.
     pub orders: Arc<OrderDesk>,
-    /// Shows evidence.
+    /// Lets people read evidence.
     pub reads: Arc<Reads>,
-    /// Hands bundles out.
+    /// Exports bundles.
     pub exporter: Arc<Exporter>,
 }
 
 impl Services {
-    /// All of them, at rest.
+    /// Builds all services; none runs yet.
     #[must_use]
     pub fn new(upkeep: Upkeep, program: &Program, tsas: Vec<TsaClient>) -> Self {
         let (collector, upkeep) = (Arc::clone(&upkeep.collector), Arc::new(upkeep));

@@ -1,6 +1,6 @@
-//! What keeps stored evidence whole, and what removes it when two persons say so.
+//! Keeps stored evidence whole, and removes it when two persons approve that.
 //!
-//! Guarantee: damage is in the ledger before it is mended; nothing is destroyed without a warrant. Not here: who may ask for it
+//! Guarantee: damage is in the ledger before it is mended. Nothing is destroyed without a warrant. Not here: who may ask for it
 //! (`services`).
 
 pub(crate) mod disposal;
@@ -20,24 +20,24 @@ use tokio::sync::Mutex;
 use crate::collector::Collector;
 use crate::config::pace::Pace;
 
-/// What the chores of upkeep share, with each other and with the services that ask them for something.
+/// The parts that the upkeep chores share with each other and with the services that ask them for something.
 pub struct Upkeep {
     /// The collector whose evidence this is.
     pub collector: Arc<Collector>,
-    /// Lets holds go before the destroyer's next object.
+    /// Lets a waiting hold run before the next object is destroyed.
     pub(crate) brake: disposal::Brake,
     /// Serialises "has this object been reported?" with "report it", so that no object is reported twice.
     fixity: Mutex<()>,
-    /// The repairer's turn.
+    /// Wakes the repairer, one round at a time.
     pub(crate) repairs: repairs::Repairs,
-    /// Who asks for scrubs and who watches them.
+    /// Requests for scrubs, and their watchers.
     pub(crate) scrubber: scrub::Scrubber,
-    /// What mirrors are asked for.
+    /// The objects that the collector asks mirrors for.
     pub(crate) wants: wants::Wants,
 }
 
 impl Upkeep {
-    /// At rest; the chores are started by `run`.
+    /// Builds the state. `run` starts the chores.
     #[must_use]
     pub fn new(collector: Arc<Collector>, pace: Pace) -> Self {
         Self {

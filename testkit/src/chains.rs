@@ -1,6 +1,6 @@
-//! Chains of entries in one log. A draft is an act before it is numbered; the chain numbers it, links it and logs it.
+//! Chains of entries in one log. A draft is an act before it is numbered. The chain numbers it, links it and logs it.
 //!
-//! Nothing is judged here: an operator's log takes what its key signs, also what the rules forbid.
+//! This module judges nothing: a dishonest operator's log accepts what its key signs, even what the rules forbid.
 
 #![expect(missing_docs, reason = "the fields of a draft are those of an envelope")]
 
@@ -17,7 +17,7 @@ use evidence::time::Time;
 use crate::log::Log;
 use crate::people::sign;
 
-/// A time of the day on which everything happens.
+/// A time on the day on which everything happens.
 pub fn at(text: &str) -> Time {
     format!("2026-11-21T{text}.000Z").parse().unwrap()
 }
@@ -25,7 +25,7 @@ pub fn at(text: &str) -> Time {
 /// The deployment of all entries.
 pub const DEPLOYMENT: &str = "acme";
 
-/// An act before it is an entry.
+/// An act that is not an entry yet.
 pub struct Draft {
     pub type_: EntryType,
     pub chain: Chain,
@@ -35,7 +35,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A draft whose act is made of what else it says.
+    /// Makes a draft. Its act repeats the draft's other fields.
     pub fn new<const N: usize>(
         type_: EntryType,
         chain: Chain,
@@ -60,7 +60,7 @@ impl Draft {
     }
 }
 
-/// The document of an act. Its nonce follows from what it says.
+/// Makes the document of an act. Its nonce follows from its content.
 pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(String, String)]) -> Act {
     Act {
         type_: ActType,
@@ -92,12 +92,12 @@ pub struct Chains {
     heads: BTreeMap<Chain, (u64, Digest)>,
 }
 
-/// Changes something that has this place in the log.
+/// Changes a value that has this place in the log.
 pub type Hand<'a, T> = &'a dyn Fn(&mut (usize, T));
 
-/// What a test changes between the steps of [`Chains::append`]; both get the place in the log.
+/// The changes of a test between the steps of [`Chains::append`]. Both get the place in the log.
 pub struct Hands<'a> {
-    /// Changes an entry that is numbered, before it is hashed.
+    /// Changes an entry after it is numbered and before it is hashed.
     pub entry: Hand<'a, Entry>,
     /// Changes the bytes of an entry before they are hashed.
     pub leaf: Hand<'a, Vec<u8>>,
@@ -109,7 +109,7 @@ impl Chains {
         Self { log, entries: Vec::new(), heads: BTreeMap::new() }
     }
 
-    /// Numbers a draft, links it to the entry before it in its chain, and logs it.
+    /// Numbers a draft, links it to the previous entry of its chain, and logs it.
     pub fn append(&mut self, draft: Draft, hands: &Hands<'_>) {
         let index = self.entries.len();
         let head = self.heads.entry(draft.chain.clone()).or_insert((0, Digest::ZERO));

@@ -1,4 +1,4 @@
-//! The time of this machine, for documents that have to be in force while a test runs.
+//! The time of this machine, for documents that must be in force while a test runs.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,12 +9,12 @@ pub fn now() -> Time {
     Time::EPOCH.checked_add(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()).unwrap()
 }
 
-/// So many seconds before [`now`].
+/// The time `seconds` before [`now`].
 pub fn ago(seconds: u64) -> Time {
     now().checked_sub(Duration::from_secs(seconds)).unwrap()
 }
 
-/// So many seconds after [`now`].
+/// The time `seconds` after [`now`].
 pub fn later(seconds: u64) -> Time {
     now().checked_add(Duration::from_secs(seconds)).unwrap()
 }

@@ -1,9 +1,9 @@
-//! A collector in a folder: the program that operators run, on loopback, with a CA, a log key, two stores and two rosters of its own.
-//! Persons and endpoints are played by the test over real sockets.
+//! A collector in a folder: the program that operators run, on loopback, with its own CA, log key, two stores and two rosters.
+//! The test plays persons and endpoints over real sockets.
 //!
-//! Guarantee: the collector sits where no test expects it to. Its machine is not in UTC, its enrolment listener speaks IPv6 where the
-//! machine does, its newest roster is not its first. It ends with its owner. Not here: the commands of responders and agents (the package
-//! `system-tests` has a lab of all programs).
+//! Guarantee: the collector's surroundings break hidden assumptions of tests. Its machine is not in UTC, its enrolment listener uses IPv6
+//! if the machine has it, and its newest roster is not its first. The process ends when its owner is dropped. Not here: the commands of
+//! responders and agents (the package `system-tests` has a lab of all programs).
 
 #![expect(clippy::indexing_slicing, reason = "a test that cannot build its world has failed")]
 
@@ -37,13 +37,13 @@ use crate::wait;
 
 /// The deployment's name.
 pub const DEPLOYMENT: &str = "acme";
-/// Key of the authority.
+/// Number of the authority's key.
 pub const AUTHORITY: u8 = 1;
-/// Responder, analyst, endpoint-admin.
+/// Number of Ada's key: responder, analyst, endpoint-admin.
 pub const ADA: u8 = 10;
-/// Approver.
+/// Number of Bob's key: approver.
 pub const BOB: u8 = 11;
-/// Auditor only.
+/// Number of Dan's key: auditor only.
 pub const DAN: u8 = 12;
 
 /// A fresh nonce.
@@ -86,7 +86,7 @@ impl Collector {
         fs_err::write(place.path().join("authority"), authority().to_trust_file()).unwrap();
         fs_err::write(place.path().join("roster.signed"), signed.encode()).unwrap();
         let at = |name: &str| place.path().join(name);
-        // One listener in each family, on a machine that has both.
+        // One listener in each address family, if the machine has both.
         let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
         let enrol = if has_ipv6 { "[::1]:0" } else { "127.0.0.1:0" };
         let status = command(program)
@@ -131,7 +131,7 @@ impl Collector {
         command(&self.program).arg("publish-roster").arg(self.path("server")).arg(path).output().unwrap()
     }
 
-    /// A place in the collector's folder.
+    /// A path in the collector's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
@@ -155,7 +155,7 @@ impl Collector {
         });
     }
 
-    /// `kill -9`: as a power cut, but for the page cache.
+    /// Sends SIGKILL: like a power cut, except that the page cache survives.
     pub fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
@@ -163,7 +163,7 @@ impl Collector {
         drop(fs_err::remove_file(self.path("server/run/addresses.json")));
     }
 
-    /// SIGTERM; the exit code.
+    /// Sends SIGTERM, waits, and returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         let mut process = self.process.take().unwrap();
         let id = rustix::process::Pid::from_child(&process);
@@ -171,7 +171,7 @@ impl Collector {
         process.wait().unwrap().code()
     }
 
-    /// What the collector has said.
+    /// The collector's log so far.
     pub fn log(&self) -> String {
         fs_err::read_to_string(self.path("log")).unwrap()
     }
@@ -217,12 +217,12 @@ impl Collector {
         self.card["ca_sha256"].as_str().unwrap().parse().unwrap()
     }
 
-    /// What a checkpoint of this log needs.
+    /// The policy that accepts a checkpoint of this log.
     pub fn policy(&self) -> ledger::Policy {
         self.log_key().policy().unwrap()
     }
 
-    /// A connection to the enrolment listener, as somebody whom the collector does not know.
+    /// A connection to the enrolment listener by a caller whom the collector does not know.
     pub async fn stranger(&self) -> Channel {
         let expected = Expected::deployment(DEPLOYMENT.parse().unwrap());
         let config = tls::client_pinned(self.ca_sha256().0, expected).unwrap();

@@ -1,10 +1,10 @@
 //! Containers and their seals: written by the writer, or put together from pieces and sealed by the sealer's own key.
 //!
-//! | file | what it makes |
+//! | file | content |
 //! |---|---|
-//! | `lab` | what the writer makes of records and contents; the worked example of docs/spec |
-//! | `pieces` | a container of one segment, each piece of which a test may replace |
-//! | `forge` | a container of several segments, cut where a test likes, interrupted where it likes |
+//! | `lab` | containers that the writer makes from records and contents; the worked example of docs/spec |
+//! | `pieces` | a container of one segment, in pieces that a test may replace |
+//! | `forge` | a container of several segments, cut and interrupted where a test likes |
 
 #![expect(
     missing_docs,
@@ -80,7 +80,7 @@ pub fn stream(name: &str, size: u64) -> ItemRecord {
     record
 }
 
-/// Bytes that do not compress, the same every time.
+/// Bytes that do not compress. They are the same every time.
 pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(len + 8);

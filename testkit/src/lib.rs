@@ -1,8 +1,8 @@
-//! What the tests of several rooms build again and again: persons with fixed keys, signed documents, logs with proofs, chains of
-//! entries, containers, packages for endpoints, bundles, and the waiters.
+//! The worlds that tests of several rooms share: persons with fixed keys, signed documents, logs with proofs, chains of
+//! entries, containers, packages for endpoints, bundles, a collector in a folder, and the waiters.
 //!
-//! Guarantee: everything is real. Keys sign, leaves are hashed into a tree, checkpoints are signed notes. Not here: anything of
-//! one room alone, and nothing that a program may link: this crate is a development dependency only.
+//! Guarantee: everything is real. Keys sign, leaves are hashed into a tree, checkpoints are signed notes. Not here: anything that
+//! only one room needs, and anything that a program may link: this crate is a development dependency only.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot build its world has failed")]
 

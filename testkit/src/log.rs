@@ -1,11 +1,11 @@
-//! A log whose key signs whatever it is told.
+//! A log whose key signs whatever a test asks for.
 
 use ledger::{Checkpoint, Hash, Leaves, Note, NoteSigner, ProofFile};
 
 /// When the cosigners saw a checkpoint, in seconds since 1970.
 const COSIGNED: u64 = 1_795_270_000;
 
-/// Leaves, and what the log's key says of them.
+/// Leaves, and the key that signs their tree.
 pub struct Log {
     /// Hashes of the entries. A test may rewrite them.
     pub leaves: Vec<Hash>,
@@ -16,7 +16,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// An empty log of that origin, whose key's seed is the number, 32 times.
+    /// An empty log of that origin. The seed of its key is the number, 32 times.
     pub fn new(origin: &str, key: u8) -> Self {
         Self::of(NoteSigner::new(origin, &[key; 32]).unwrap(), &[])
     }
@@ -27,13 +27,13 @@ impl Log {
         Self { leaves, signer, cosigners: Vec::new() }
     }
 
-    /// Adds an entry; its index.
+    /// Adds an entry and returns its index.
     pub fn append(&mut self, entry: &[u8]) -> u64 {
         self.leaves.push(ledger::leaf_hash(entry));
         self.size() - 1
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn size(&self) -> u64 {
         self.leaves.len() as u64
     }
@@ -67,18 +67,18 @@ impl Log {
         self.note_at(self.size())
     }
 
-    /// The proof that an entry is among the first, as a file.
+    /// The proof, as a file, that an entry is in the log of the first `size` entries.
     pub fn proof_at(&self, index: u64, size: u64) -> Vec<u8> {
         let hashes = ledger::inclusion_proof(&Leaves(self.first(size)), index, size).unwrap();
         ProofFile::new(index, hashes, self.note_at(size), None).unwrap().encode().into_bytes()
     }
 
-    /// The proof that an entry is in the log, as a file.
+    /// The proof, as a file, that an entry is in the log.
     pub fn proof(&self, index: u64) -> Vec<u8> {
         self.proof_at(index, self.size())
     }
 
-    /// That the log of `from` entries is the beginning of this one.
+    /// The proof that the log of `from` entries is the beginning of this one.
     pub fn consistency(&self, from: u64) -> Vec<Hash> {
         ledger::consistency_proof(&Leaves(&self.leaves), from, self.size()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Persons, the authority that names them, and their keys. A key is known by a number: its seed is that number, 32 times.
+//! Persons, the authority that names them, and their keys. A number identifies a key: its seed is that number, 32 times.
 
 use evidence::digest::Digest;
 use evidence::document::Document;

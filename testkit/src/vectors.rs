@@ -1,8 +1,8 @@
-//! Files that the tests compare with what they make: the examples of docs/spec/vectors, and reports. `EXHIBIT_BLESS=1` writes them anew.
+//! Files with expected results: the examples of docs/spec/vectors, and reports. With `EXHIBIT_BLESS=1` the tests write them again.
 
 use std::path::Path;
 
-/// True if the files are to be written anew.
+/// True if the tests must write the files again.
 pub fn blessing() -> bool {
     std::env::var_os("EXHIBIT_BLESS").is_some()
 }
@@ -19,7 +19,7 @@ pub fn save(path: impl AsRef<Path>, bytes: &[u8]) {
     fs_err::write(path, bytes).unwrap();
 }
 
-/// Compares a text with its file; a blessing writes the file first.
+/// Compares a text with its file. When blessing, writes the file first.
 pub fn compare(path: &Path, text: &str) {
     if blessing() {
         save(path, text.as_bytes());

@@ -1,14 +1,14 @@
 //! The waiters. Test code waits for a condition here and never sleeps: a fixed pause would decide what is tested.
 //!
-//! Guarantee: a waiter asks the condition again and again, so that no event is missed, and fails by name after [`PATIENCE`]. `tests/house`
-//! refuses `sleep` in every other file of test code that it does not name.
+//! Guarantee: a waiter checks its condition again and again, so that it misses no event. After [`PATIENCE`] it fails with the condition's
+//! name. `tests/house` refuses `sleep` in test code, except in the files that it names.
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything. Generous, since the machine may be busy; nothing waits this long when it works.
+/// Longest wait for anything. It is generous because the machine may be busy; a working test never waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to let others run before the condition is asked again.
+/// How long to let others run before checking the condition again.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Waits until the condition holds.
@@ -17,7 +17,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     until_some(what, || holds().then_some(()));
 }
 
-/// Waits until there is a value, and gives it.
+/// Waits until there is a value, and returns it.
 #[track_caller]
 pub fn until_some<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
@@ -30,7 +30,7 @@ pub fn until_some<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// [`until`] for a condition that is asked over a connection.
+/// As [`until`], for a condition that needs a connection.
 #[cfg(feature = "tokio")]
 pub async fn until_async(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();

@@ -14,7 +14,7 @@ use crate::message::FromReader;
 use crate::platform::Clock;
 use crate::reader::{Flow, Handles, Reader, ReaderError, Scope};
 
-/// What the warden asks of the reader's process.
+/// The warden's request to the reader's process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Params {

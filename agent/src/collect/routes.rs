@@ -1,5 +1,5 @@
-//! Routes, interfaces and neighbours of every network namespace. Neighbours of our own namespace are also
-//! read by rtnetlink, which knows IPv6.
+//! Routes, interfaces and neighbours of every network namespace. The collector also asks rtnetlink for the
+//! neighbours of our own namespace, because rtnetlink knows IPv6.
 
 use evidence::item::outcome::Outcome;
 

@@ -1,4 +1,4 @@
-//! Who is and was logged in: the utmp family, systemd's sessions, failed logins, and the databases that replace
+//! Past and present logins: the utmp family, systemd's sessions, failed logins, and the databases that replace
 //! utmp since Debian 13.
 
 use crate::ipc::{CollectorEnd, Use};

@@ -1,7 +1,7 @@
-//! Carries a request for a new certificate to the collector and the answer back.
+//! Carries a request for a new certificate to the collector, and the answer back.
 //!
-//! Guarantee: if the request fails, the warden gets an empty answer and asks again later. Not here: what is
-//! signed (`warden`).
+//! Guarantee: if the request fails, the warden gets an empty answer and asks again later. Not here: the signed
+//! request itself (`warden::renewal`).
 
 use proto::v1;
 use tokio::sync::{mpsc, watch};

@@ -298,7 +298,7 @@ impl Walk<'_, '_, '_> {
         Ok(false)
     }
 
-    /// Records a name that could not be opened as a opened.
+    /// Records a name that could not be opened.
     fn unopened(&mut self, states: &States, name: &[u8], found: Found, error: CallError) -> Flow {
         let path = self.path.clone();
         if error.errno == rustix::io::Errno::XDEV {

@@ -1,5 +1,5 @@
-//! Which paths are mounts of file systems for which another machine or process must answer. The reader takes
-//! them from the mount table beforehand, because even to look at a dead one may never return.
+//! Finds the mounted file systems for which another machine or process must answer. The reader reads the mount
+//! table for this in advance, because even looking at a dead file system may never return.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -19,7 +19,7 @@ pub(super) struct MountTable {
 impl MountTable {
     /// Reads the table of process 1, or our own if the kernel refuses that.
     ///
-    /// The second value is for the manifest: what the reader does not know, because it has no whole table.
+    /// The second value is for the manifest. If the reader has no complete table, it says what the reader does not know.
     pub(super) fn read(proc: BorrowedFd<'_>) -> (Self, Option<String>) {
         let table = read(proc, "1/mountinfo").or_else(|_refused| read(proc, "self/mountinfo"));
         match table {

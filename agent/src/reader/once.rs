@@ -1,11 +1,11 @@
-//! Remembers which paths came already, in 16 bytes each.
+//! Remembers which paths the reader has met, in 16 bytes each.
 //!
 //! Guarantee: exact up to collisions of 128 bits of SHA-256. Not here: what to do when a path comes again.
 
 use evidence::container::dense_set::DenseSet;
 use sha2::Digest as _;
 
-/// The paths that came.
+/// The paths met so far.
 #[derive(Debug, Default)]
 pub(super) struct Once {
     paths: DenseSet<[u8; 16]>,

@@ -1,8 +1,8 @@
 //! Reads files whose bytes the kernel makes up, in a helper process that can be left behind.
 //!
 //! Guarantee: a read that never returns (a process in D state, a stalled control group) costs its deadline and the
-//! helper, never the collection. Files whose reading consumes, blocks or exposes memory are not read at all
-//! ([`is_forbidden`]). Not here: what is read ([`crate::collect`]).
+//! helper, never the collection. The reader never reads a file whose reading consumes, blocks or exposes memory
+//! ([`is_forbidden`]). Not here: which files to read ([`crate::collect`]).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Reads one file's bytes, every byte once and in order, so that it is known exactly what could not be read.
+//! Reads one file's bytes, every byte once and in order, and reports exactly which bytes it could not read.
 //!
 //! Guarantee: the sink receives, in order, data or a gap with its reason. Together they cover the promised
 //! runs of the [`Source`]. An I/O error loses only the 4 KiB blocks that it touches, not the file. Not here:

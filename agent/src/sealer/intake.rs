@@ -52,7 +52,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 /// Most limitations of one collection. The last says that others are left out.
 const LIMITATIONS_MAX: usize = 256;
 
-/// How often the sink is reported about progress.
+/// How often to report progress to the sink.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Where sealed segments go.
@@ -64,7 +64,7 @@ pub trait SegmentSink {
     /// If no further segment can be taken. The collection then ends without a manifest.
     fn segment(&mut self, segment: SealedSegment) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-    /// Is reported that work continues.
+    /// Learns that work continues.
     fn progress(&mut self, _items: u64, _plain_bytes: u64) {}
 }
 

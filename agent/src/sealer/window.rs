@@ -1,4 +1,4 @@
-//! Segments that the collector has not acknowledged, and what to send next: a state machine without I/O.
+//! The segments that the collector has not acknowledged, and which to send next: a state machine without I/O.
 //!
 //! Guarantee: a segment leaves the window only when a position covers it *and* names the digest of our seal
 //! there. After a cut, everything from the collector's position on is sent again, in order. A position that

@@ -1,4 +1,4 @@
-//! What the warden says to the collector through the link, and how it handles the answers.
+//! The warden's messages to the collector through the link, and how it handles the answers.
 
 use std::os::fd::OwnedFd;
 

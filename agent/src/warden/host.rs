@@ -1,4 +1,4 @@
-//! What the warden knows about its machine, for greetings and manifests. Recorded, never decisive.
+//! Facts about the machine for greetings and manifests. The warden records them and decides nothing by them.
 
 use std::io::{self, Read as _};
 

@@ -23,7 +23,7 @@ use crate::state::endpoint::EndpointState;
 /// An order that this endpoint obeys.
 #[derive(Debug, Clone)]
 pub struct Judged {
-    /// What admission found out.
+    /// The result of admission.
     pub admitted: Admitted,
     /// The owner's policy that it passed.
     pub policy: Policy,

@@ -36,7 +36,7 @@ pub struct Expectation {
     pub log_head: LogHead,
 }
 
-/// What has passed through the warden.
+/// The segments that have passed through the warden.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Number of segments.

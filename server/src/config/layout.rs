@@ -1,5 +1,5 @@
-//! Where the parts of a collector lie in its directory, and who may read them.
-//! Guarantee: a directory or a key file that others can read is refused, with the command that mends it.
+//! The paths of a collector's directory, and who may read them.
+//! Guarantee: the collector refuses a directory or key file that others can read, and names the command that mends it.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use ledger::VerifierKey;
 
 use super::CONFIG_FILE;
 
-/// Where the parts of a collector lie in its directory.
+/// The paths of a collector's directory.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The directory.
@@ -32,12 +32,12 @@ impl Layout {
         self.directory.join("keys/log")
     }
 
-    /// Seed of the log key that is to come.
+    /// Seed of the next log key.
     pub fn log_key_next(&self) -> PathBuf {
         self.directory.join("keys/log.next")
     }
 
-    /// Log keys that others took the place of.
+    /// Folder of earlier log keys.
     pub fn retired_keys(&self) -> PathBuf {
         self.directory.join("keys/retired")
     }
@@ -47,7 +47,7 @@ impl Layout {
         self.directory.join("log-keys")
     }
 
-    /// Who must cosign.
+    /// The policy of cosigners, `ledger.policy`.
     pub fn policy(&self) -> PathBuf {
         self.directory.join("ledger.policy")
     }
@@ -67,12 +67,12 @@ impl Layout {
         self.directory.join("deployment.json")
     }
 
-    /// What each bucket was last seen to be able to do.
+    /// The recorded abilities of a bucket.
     pub(crate) fn capabilities(&self, store: &str) -> PathBuf {
         self.directory.join("stores").join(format!("{store}.json"))
     }
 
-    /// What lives only while the collector runs.
+    /// The folder for files that exist only while the collector runs.
     pub(crate) fn run(&self) -> PathBuf {
         self.directory.join("run")
     }
@@ -80,7 +80,7 @@ impl Layout {
     /// The ledger's public key, from the card: checks and rebuilds need no secret.
     ///
     /// # Errors
-    /// When the card cannot be read or names none.
+    /// If the card cannot be read or names no key.
     pub fn log_verifier_key(&self) -> Result<VerifierKey, LayoutError> {
         let text = fs_err::read_to_string(self.card()).map_err(|source| LayoutError::Io { source })?;
         let refused = |reason: String| LayoutError::Card { path: self.card(), reason };
@@ -103,7 +103,7 @@ impl Layout {
                 check_mode(&file)?;
             }
         }
-        // It holds no secret, but says where evidence goes and who listens.
+        // It holds no secret, but it shows where evidence goes and who listens.
         let settings = self.directory.join(CONFIG_FILE);
         let mode =
             fs_err::metadata(&settings).map_err(|source| LayoutError::Io { source })?.permissions().mode();
@@ -127,7 +127,7 @@ fn check_mode(path: &Path) -> Result<(), LayoutError> {
 /// Reads the file of authority keys that `exhibit authority init` wrote.
 ///
 /// # Errors
-/// When it cannot be read or is none.
+/// If it cannot be read or is not such a file.
 pub(crate) fn read_authority(path: &Path) -> Result<AuthoritySet, LayoutError> {
     let text = fs_err::read_to_string(path).map_err(|source| LayoutError::Io { source })?;
     AuthoritySet::from_trust_file(&text)
@@ -138,7 +138,7 @@ pub(crate) fn read_authority(path: &Path) -> Result<AuthoritySet, LayoutError> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// The file of authority keys.
+    /// The file of authority keys is malformed.
     #[error("{} does not hold authority keys: {reason}", path.display())]
     Authority {
         /// The file.
@@ -146,7 +146,7 @@ pub enum LayoutError {
         /// What is wrong.
         reason: String,
     },
-    /// The public card.
+    /// The public card is malformed.
     #[error("{} does not name the log key: {reason}", path.display())]
     Card {
         /// The file.
@@ -154,24 +154,24 @@ pub enum LayoutError {
         /// What is wrong.
         reason: String,
     },
-    /// A file.
+    /// A file cannot be read.
     #[error("open the collector's directory")]
     Io {
         /// Cause, naming the file.
         #[source]
         source: std::io::Error,
     },
-    /// Others may read it.
+    /// Others may read the path.
     #[error("{} has mode {mode:04o}, others may read it. Run `chmod {wanted:o}` on it, and consider what is in it known", path.display())]
     Mode {
         /// The path.
         path: PathBuf,
         /// Its mode.
         mode: u32,
-        /// What it should be.
+        /// The mode that it should have.
         wanted: u32,
     },
-    /// Others may change it.
+    /// Others may change the path.
     #[error("{} has mode {mode:04o}, others may change it. Look through it, then run `chmod go-w` on it", path.display())]
     Writable {
         /// The path.

@@ -1,34 +1,34 @@
-//! How thorough and how fast the stores are re-read.
+//! How often and how fast the collector re-reads the stores.
 
 use std::time::Duration;
 
-/// Slowest pace: 1 MiB/s, so that a small store is done soon and rests.
+/// Slowest pace: 1 MiB/s, so that the pass over a small store ends soon and the store rests.
 const RATE_MIN: u64 = 1 << 20;
 
-/// How thorough and how fast.
+/// How often and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Each object is read at least once in this time.
     pub every: Duration,
-    /// Bytes a second and store, at most.
+    /// Most bytes to read each second from each store.
     pub rate_max: u64,
 }
 
 impl Pace {
-    /// A pass begins this long after the one before: an object read first in one pass and last in the next is still read
-    /// within `every`.
+    /// Time from the start of one pass to the start of the next. Even an object that is read first in one pass and last in the next is
+    /// read within `every`.
     pub(crate) fn between(&self) -> Duration {
         self.every / 2
     }
 
-    /// Bytes a second that are needed to read `bytes` in time, with a quarter to spare.
+    /// Bytes each second that must be read to finish `bytes` in time, with a quarter to spare.
     fn needed(&self, bytes: u64) -> u64 {
         let seconds = self.between().as_secs().max(1);
-        // A rate: more than can be counted is too much in any case.
+        // A rate: any number beyond the range is too much in any case.
         (bytes / seconds).saturating_add(bytes / seconds / 4)
     }
 
-    /// Why `bytes` cannot be read in time; `None`: they can.
+    /// Says why `bytes` cannot be read in time; `None` if they can.
     #[must_use]
     pub fn too_slow(&self, bytes: u64) -> Option<String> {
         let needed = self.needed(bytes);

@@ -1,7 +1,7 @@
 //! Asks outside witnesses to cosign the heads of the ledger (docs/spec/ledger.md, Cosigners and quorum). With their
 //! cosignatures a stranger can prove a fork or a rollback.
 //!
-//! Guarantee: a cosignature is stored and counted only after it verified under a key of the collector's policy, over a head of
+//! Guarantee: the collector stores and counts a cosignature only after verifying it under a key of its policy, over a head of
 //! this log. Recording an entry never waits for a witness. Not here: the arithmetic of the policy (`ledger::Policy`); what a
 //! verifier concludes (`exhibit-verify`); the mirror's own side.
 //!
@@ -9,9 +9,9 @@
 //! 1. `rounds` takes the newest published head: at most one a minute while the log grows, at once when an export waits.
 //! 2. `client` shows it to every witness with a URL. *Crash: the next round asks again. A witness that cosigned already answers
 //!    409, or cosigns once more.*
-//! 3. The verified line is written to the stores under `ledger/cosigned/`. *Crash: the line stays there; after the start the
-//!    collector asks for another.*
-//! 4. `heads` counts it. Whoever waits for a quorum looks again.
+//! 3. `accept` verifies the line and writes it to the stores under `ledger/cosigned/`. *Crash: the line stays there; after the
+//!    start the collector asks for another.*
+//! 4. `heads` counts the line and wakes every caller that waits for a quorum.
 
 mod client;
 mod contradiction;
@@ -49,17 +49,17 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// What the collector knows of one witness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WitnessState {
-    /// Size of the newest head it cosigned here; 0: none since the start.
+    /// Size of the newest head that the witness cosigned; 0 if it cosigned none since the start.
     pub size: u64,
-    /// When it cosigned that head, in seconds since 1970, by its own clock.
+    /// When the witness cosigned that head, in seconds since 1970, by its own clock.
     pub time: u64,
-    /// Why the last request failed. Empty if it brought a cosignature, or if there was none.
+    /// Why the last request failed. Empty if it brought a cosignature, or if there was no request.
     pub trouble: String,
-    /// It holds another history than this log.
+    /// True if the witness holds another history than this log.
     pub contradicts: bool,
-    /// It said to ask again soon.
+    /// True if the witness said to ask again soon.
     pub is_busy: bool,
-    /// The policy names a URL for it, so the collector asks it. Otherwise it must hand its lines in, as a mirror does.
+    /// True if the policy names a URL for the witness, so the collector asks it. Otherwise it must hand its lines in, as a mirror does.
     pub is_asked: bool,
 }
 
@@ -70,14 +70,14 @@ pub struct Cosigning {
     log_key: VerifierKey,
     log: Log,
     replicas: Replicas,
-    /// Where contradicting notes are kept.
+    /// The folder for notes that contradict each other.
     contradictions: PathBuf,
     state: Mutex<State>,
     /// The newest head that meets the quorum.
     quorum: watch::Sender<Option<CosignedHead>>,
-    /// Wakes the rounds: somebody waits for a newer head than any that was shown.
+    /// Wakes the rounds when a caller waits for a newer head than any that was shown.
     demand: Notify,
-    /// Rounds begun, and the last one that ended. A caller waits no longer than the round that was begun for it.
+    /// Number of the last round that began. With the last one that ended, it tells a caller when the round it waits for is over.
     begun: AtomicU64,
     ended: watch::Sender<u64>,
 }
@@ -91,15 +91,15 @@ impl std::fmt::Debug for Cosigning {
 #[derive(Debug, Default)]
 struct State {
     heads: Heads,
-    /// By place in the policy.
+    /// In the order of the policy.
     witnesses: Vec<WitnessState>,
 }
 
 impl Cosigning {
-    /// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
+    /// Reads `ledger.policy` from the collector's directory. Without the file the collector asks nobody.
     ///
     /// # Errors
-    /// When the file is no policy for this log, or names a witness that cannot be asked.
+    /// If the file is not a policy for this log, or names a witness that cannot be asked.
     pub fn open(directory: &Path, log: Log, replicas: Replicas) -> Result<Self, PolicyFileError> {
         let log_key = log.verifier_key().clone();
         let (policy, clients) = policy_of(directory, log.keys())?;
@@ -129,7 +129,7 @@ impl Cosigning {
         &self.policy
     }
 
-    /// What is known of each witness, in the order of the policy.
+    /// What the collector knows of each witness, in the order of the policy.
     pub fn witnesses(&self) -> Vec<(String, WitnessState)> {
         let state = self.state();
         let names = self.policy.witnesses().iter().map(|witness| witness.name.clone());
@@ -141,20 +141,21 @@ impl Cosigning {
         self.state().heads.newest()
     }
 
-    /// Waits for a head with the policy's quorum that covers `size` entries, and has the witnesses asked at once.
+    /// Asks the witnesses at once, and waits for a head with the policy's quorum that covers `size` entries.
     ///
     /// # Errors
-    /// Who did not cosign and why, when all were asked in vain (who is busy, again and again) or `patience` is over.
+    /// Names the cosigners that are missing and why: every witness was asked without success, or `patience` is over. A busy witness is
+    /// asked again until then.
     pub async fn quorum_over(&self, size: u64, patience: Duration) -> Result<CosignedHead, Shortage> {
         let mut quorum = self.quorum.subscribe();
-        // Nobody can be shown what is not published: a round begun before would be in vain.
+        // A witness can only see what is published, so a round that began before publication would be in vain.
         let published = self.log.wait_until_covered(size);
         if tokio::time::timeout(patience, published).await.is_err() {
             return Err(Shortage { witnesses: Vec::new() });
         }
         let covers =
             |head: &Option<CosignedHead>| head.as_ref().is_some_and(|head| head.published.size >= size);
-        // A mirror that pulls hands its line in when it likes: then only patience ends the wait.
+        // A mirror that pulls hands in its line when it likes. Only `patience` ends the wait for it.
         let mut witnesses = self.policy.witnesses().iter();
         let all_are_asked = witnesses.all(|witness| witness.url.is_some());
         let deadline = tokio::time::Instant::now() + patience;
@@ -188,7 +189,7 @@ impl Cosigning {
     /// Returns the names of the cosigners whose line was new. Blocks on disks.
     ///
     /// # Errors
-    /// When it is no head of this log, a line of a known key is wrong, or it cannot be stored.
+    /// If the checkpoint is not a head of this log, if a line of a known key is wrong, or if the stores cannot take it.
     pub fn accept(&self, note: &Note) -> Result<Vec<String>, AcceptError> {
         let verified = self.policy.verify_note(note).map_err(|source| AcceptError::Policy { source })?;
         self.check_is_ours(&verified.checkpoint)?;
@@ -222,7 +223,7 @@ impl Cosigning {
         Ok(self.count(&kept, &verified.checkpoint))
     }
 
-    /// Counts lines that are durable.
+    /// Counts lines that are durable already.
     fn count(&self, kept: &Note, checkpoint: &Checkpoint) -> Vec<String> {
         let mut state = self.state();
         let Some(head) = state.heads.add(kept, checkpoint, &self.policy) else {
@@ -290,11 +291,11 @@ impl Cosigning {
     }
 }
 
-/// Fewer cosigners than the policy asks.
+/// Fewer cosigners signed than the policy asks for.
 #[derive(Debug, thiserror::Error)]
 #[error("the policy's quorum of cosigners is not met: {}", describe_missing(witnesses))]
 pub struct Shortage {
-    /// Those that did not cosign, and what is known of them.
+    /// The witnesses that did not cosign, and what the collector knows of them.
     pub witnesses: Vec<(String, WitnessState)>,
 }
 
@@ -316,11 +317,11 @@ fn describe_missing(witnesses: &[(String, WitnessState)]) -> String {
     witnesses.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// `ledger.policy` cannot be used.
+/// Why `ledger.policy` cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyFileError {
-    /// It is no policy of this log.
+    /// The file is not a policy of this log.
     #[error("{}: {reason}. Correct the file, or remove it: without it nobody is asked to cosign", path.display())]
     Content {
         /// The file.
@@ -328,7 +329,7 @@ pub enum PolicyFileError {
         /// What is wrong.
         reason: String,
     },
-    /// It cannot be read, or what its witnesses showed cannot be kept.
+    /// The file cannot be read, or the collector cannot store what its witnesses showed.
     #[error("read the ledger's policy, or keep what its witnesses show")]
     Read {
         /// Cause, naming the file.
@@ -337,10 +338,10 @@ pub enum PolicyFileError {
     },
 }
 
-/// Who answers for each witness, by place in the policy; `None`: it comes by itself.
+/// The client for each witness, in the order of the policy; `None` for a witness that hands its lines in.
 type Clients = Vec<Option<WitnessClient>>;
 
-/// Reads `ledger.policy` of the collector's directory; without the file nobody is asked.
+/// Reads `ledger.policy` from the collector's directory. Without the file the collector asks nobody.
 fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), PolicyFileError> {
     let path = directory.join("ledger.policy");
     let refused = |reason: String| PolicyFileError::Content { path: path.clone(), reason };
@@ -353,7 +354,7 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), Poli
         Err(source) => return Err(PolicyFileError::Read { source }),
     };
     let policy = Policy::parse(&bytes).map_err(|error| refused(crate::failure::chain(&error)))?;
-    // Out of an older backup it may name a key that this one followed.
+    // A policy from an older backup may name a key before the present one.
     let is_of_line = policy.logs().first().is_some_and(|log| keys.has(&log.key));
     if policy.logs().len() != 1 || !is_of_line {
         return Err(refused(format!("it must have one log line, `log {log_key}`")));
@@ -368,7 +369,7 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), Poli
     Ok((policy, clients))
 }
 
-/// A cosigned checkpoint that is not accepted.
+/// Why a cosigned checkpoint was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -379,27 +380,27 @@ pub enum AcceptError {
         #[source]
         source: LogError,
     },
-    /// Another history, or a size that is not published.
+    /// The checkpoint is of another history, or of a size that is not published.
     #[error("a checkpoint of size {size} that this log does not have")]
     NotThisLog {
         /// Its size.
         size: u64,
     },
-    /// Too many lines.
+    /// The note would have too many lines.
     #[error("put the lines together")]
     Note {
         /// Why.
         #[source]
         source: ledger::note::NoteError,
     },
-    /// Not signed by the log, or a line of a known key is wrong.
+    /// The log did not sign the checkpoint, or a line of a known key is wrong.
     #[error("verify the checkpoint")]
     Policy {
         /// Why.
         #[source]
         source: ledger::policy::PolicyError,
     },
-    /// The stores did not take it.
+    /// The stores did not take the lines.
     #[error("store the cosignatures")]
     Store {
         /// Why.

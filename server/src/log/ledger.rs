@@ -1,20 +1,20 @@
 //! Gives every act its place: one sequencer that batches entries into the deployment's Merkle log (docs/spec/ledger.md).
-//! Guarantee: a [`Receipt`] exists only when entry, tiles and the checkpoint that covers them are durable on the stores
-//! that policy asks; the same event is one entry, whoever submits it how often; a checkpoint is signed from the
-//! committed row only, and never over a smaller or another tree than one signed before.
+//! Guarantee: a [`Receipt`] exists only when entry, tiles and the checkpoint that covers them are durable on as many stores as the
+//! policy asks for. The same event is one entry, whoever submits it and however often. The signer signs a checkpoint only from the
+//! committed row, and never over a smaller or another tree than one that it signed before.
 //! Not here: who may record what (services), the mathematics (crate `ledger`), the entry format (crate `evidence`).
 //!
 //! # Life of an entry
-//! 1. `Sequencer::submit` puts the act on the stores when it does not travel in the leaf. *Crash: an orphan object.*
+//! 1. `Sequencer::submit` stores the act on the stores, if it does not travel in the leaf. *Crash: an orphan object.*
 //! 2. The worker takes up to 256 entries and commits them in one transaction: rows, projection, chain heads, staged
-//!    tiles, compare-and-swap of (size, root). From here the index is fixed. *Crash: step 3 is repeated at start.*
-//! 3. Staged tiles go to every store. *Crash: some stores have some tiles of a size that no checkpoint names.*
-//! 4. First and last new leaf are proven from the bytes each store gives back.
-//! 5. The signer signs (size, root) of the committed row. *Crash: the same note again, Ed25519 is deterministic.*
-//! 6. `ledger/checkpoint` is replaced on every store that passed 4. *Crash: start-up finds stores that lag, brings them up.*
-//! 7. Who waits gets entry and proof.
+//!    tiles, compare-and-swap of (size, root). From here the index is fixed. *Crash: the start repeats step 3.*
+//! 3. The publisher writes the staged tiles to every store. *Crash: some stores have some tiles of a size that no checkpoint names.*
+//! 4. It proves the first and the last new leaf from the bytes that each store gives back.
+//! 5. The signer signs (size, root) of the committed row. *Crash: the start signs the same note again; Ed25519 is deterministic.*
+//! 6. The publisher replaces `ledger/checkpoint` on every store that passed 4. *Crash: the start brings up stores that lag.*
+//! 7. The submitter gets entry and proof.
 //!
-//! Steps 3 to 6 are one function, `publish`, that start-up recovery calls as well.
+//! Steps 3 to 6 are one function, `publish`. Recovery at the start calls the same function.
 
 mod commit;
 mod edge;
@@ -52,7 +52,7 @@ pub use signer_process::ProcessSigner;
 pub(crate) use signer_process::run_signer_child;
 pub(crate) use tiles::StoreTiles;
 
-/// Origin of a deployment's log, and the name of its key.
+/// The origin of a deployment's log, which is also the name of its key.
 pub fn origin(deployment: &str) -> String {
     format!("exhibit/{deployment}")
 }

@@ -1,6 +1,6 @@
-//! Says who signs this collector's ledger, and which keys signed it before (docs/spec/ledger.md, *Change of the log key*).
-//! Guarantee: a key is in force only if the authority signed it in, and the collector serves only if its ledger records that.
-//! Not here: signing (`log::ledger`); what others believe (`evidence::log_key`).
+//! Says which key signs this collector's ledger, and which keys signed it before (docs/spec/ledger.md, *Change of the log key*).
+//! Guarantee: a key is in force only if the authority signed its succession, and the collector serves only if its ledger records it.
+//! Not here: signing (`log::ledger`); the rules by which others believe a change (`evidence::log_key`).
 
 pub(crate) mod files;
 
@@ -17,10 +17,10 @@ use crate::config::layout::{Layout, LayoutError, read_authority};
 use crate::log::ledger::{origin, read_log_key};
 use crate::rows::{Db, DbError};
 
-/// The keys that the collector's directory has, each signed by the authority; where the ledger records them is not known.
+/// Reads the keys in the collector's directory, each signed by the authority. Where the ledger records them is not known here.
 ///
 /// # Errors
-/// When a file of `log-keys/` is missing in between, is none, or does not lead from or to the card's key.
+/// If `log-keys/` lacks a file in between, if a file is not a signed change, or if the changes do not connect to the card's key.
 pub(crate) fn keys_held(layout: &Layout, config: &Config) -> Result<LogKeys, HeldKeysError> {
     let pinned = layout.log_verifier_key().map_err(boxed)?;
     let documents = documents(&layout.log_keys())?;
@@ -35,13 +35,13 @@ fn boxed(source: LayoutError) -> HeldKeysError {
     HeldKeysError::Directory { source }
 }
 
-/// File of a change in `log-keys/`.
+/// Name of a change's file in `log-keys/`.
 #[must_use]
 pub(crate) fn file_name(number: u64) -> String {
     format!("{number:06}.signed")
 }
 
-/// The signed changes in a folder, from 1 on.
+/// Reads the signed changes in a folder, from number 1 on.
 pub(crate) fn documents(folder: &Path) -> Result<Vec<Signed>, HeldKeysError> {
     let mut documents = Vec::new();
     for number in 1.. {
@@ -58,7 +58,7 @@ pub(crate) fn documents(folder: &Path) -> Result<Vec<Signed>, HeldKeysError> {
     Ok(documents)
 }
 
-/// The keys with the places at which the database has their changes.
+/// Adds to the keys the places where the database records their changes.
 pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<LogKeys, HeldKeysError> {
     let changes: Vec<(u64, Digest)> =
         keys.changes().iter().map(|placed| (placed.change.number, placed.digest)).collect();
@@ -73,7 +73,7 @@ pub(crate) fn recorded(mut keys: LogKeys, db: &Db, purpose: Purpose) -> Result<L
     Ok(keys)
 }
 
-/// The key in a key file; `None` when there is no file.
+/// The key in a key file; `None` if there is no file.
 pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey>, HeldKeysError> {
     if !path.exists() {
         return Ok(None);
@@ -84,7 +84,7 @@ pub(crate) fn key_in(path: &Path, deployment: &str) -> Result<Option<VerifierKey
     Ok(Some(signer.verifier_key(KeyType::Ed25519)))
 }
 
-/// Whether `keys/log` is the log's key in force.
+/// True if `keys/log` is the log key in force.
 ///
 /// # Errors
 /// As [`keys_held`], and if the key file cannot be read.
@@ -93,7 +93,7 @@ pub(crate) fn is_in_place(layout: &Layout, config: &Config) -> Result<bool, Held
     Ok(key_in(&layout.log_key(), config.deployment.as_str())?.as_ref() == Some(keys.current()))
 }
 
-/// The changes that the stores have, from 1 on.
+/// Reads the changes on the stores, from number 1 on.
 pub(crate) fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldKeysError> {
     let mut documents = Vec::new();
     for number in (1..).take(LOG_KEY_CHANGES_MAX) {
@@ -110,7 +110,7 @@ pub(crate) fn of_stores(replicas: &Replicas) -> Result<Vec<Signed>, HeldKeysErro
     Ok(documents)
 }
 
-/// A change on one store; the first signatures win.
+/// Writes a change to one store. The first signatures win.
 pub(crate) fn put_change(store: &dyn Store, key: &Key, signed: &Signed) -> Result<(), StoreError> {
     let Err(error) = store.create(key, &signed.encode()) else {
         return Ok(());
@@ -122,8 +122,8 @@ pub(crate) fn put_change(store: &dyn Store, key: &Key, signed: &Signed) -> Resul
     }
 }
 
-/// Every change of the collector's directory, on every store that takes it: who follows the log looks there. A store that does
-/// not is the business of repairs.
+/// Writes every change in the collector's directory to every store that takes it, because followers of the log look there. Repair
+/// takes care of the other stores.
 pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), HeldKeysError> {
     for (number, signed) in (1..).zip(documents(&layout.log_keys())?) {
         let key = Key::log_key(number);
@@ -137,10 +137,10 @@ pub(crate) fn tell_stores(layout: &Layout, replicas: &Replicas) -> Result<(), He
     Ok(())
 }
 
-/// The keys that these changes lead to, besides those that the directory has. Nothing is written.
+/// The keys that these changes lead to, together with those in the directory. Writes nothing.
 ///
 /// # Errors
-/// When they do not lead on from what is here.
+/// If the changes do not continue from the keys in the directory.
 pub(crate) fn keys_after(
     layout: &Layout,
     config: &Config,
@@ -156,11 +156,11 @@ pub(crate) fn keys_after(
     Ok(keys)
 }
 
-/// Takes changes over that a backup is too old to have: each is signed by the authority and leads on from what is here. It may
-/// be repeated. Gives the keys that the directory then has.
+/// Imports changes that are newer than the backup. The authority signed each, and each continues from the one before. It is safe to
+/// repeat. Returns the keys that the directory then has.
 ///
 /// # Errors
-/// When they do not, or cannot be written.
+/// If the changes do not continue from the keys in the directory, or cannot be written.
 pub(crate) fn import(
     layout: &Layout,
     config: &Config,
@@ -177,7 +177,7 @@ pub(crate) fn import(
     Ok(keys)
 }
 
-/// What a collector is opened for.
+/// Why the collector is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To record a change of the log key.
@@ -186,24 +186,24 @@ pub(crate) enum Purpose {
     Service,
 }
 
-/// Why it is not known who signs the ledger.
+/// Why the collector does not know which key signs the ledger.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeldKeysError {
     /// The changes do not lead to the card's key.
     #[error("`log-keys/`: restore it from the backup, or from `ledger/keys/` of a store")]
     Changes(#[from] LogKeyError),
-    /// The database.
+    /// The database failed.
     #[error("read where the changes of the log key are recorded")]
     Db(#[from] DbError),
-    /// Card or authority.
+    /// Card or authority cannot be read.
     #[error("read card and authority")]
     Directory {
         /// Why.
         #[source]
         source: LayoutError,
     },
-    /// A file that is no signed object.
+    /// A file is not a signed object.
     #[error("{} is no signed change of the log key. Restore it from the backup, or from `ledger/keys/` of a store", path.display())]
     File {
         /// The file.
@@ -219,21 +219,21 @@ pub enum HeldKeysError {
         #[source]
         source: std::io::Error,
     },
-    /// A seed that makes no key.
+    /// A seed does not make a key.
     #[error("make the log key")]
     Key {
         /// Why.
         #[source]
         source: ledger::note::NoteError,
     },
-    /// A key file.
+    /// A key file cannot be used.
     #[error("read a log key")]
     KeyFile {
         /// Why.
         #[source]
         source: crate::log::ledger::KeyFileError,
     },
-    /// The stores' copies of the changes.
+    /// The stores' copies of the changes cannot be read.
     #[error("read the changes of the log key from the stores")]
     Stores {
         /// Why.

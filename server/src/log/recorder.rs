@@ -1,6 +1,6 @@
 //! The way into the ledger for services: records acts, proves entries, turns failures into answers.
 //!
-//! Guarantee: an act that is returned as recorded is durable and proven. A condition is judged in the transaction that records
+//! Guarantee: an act that it returns as recorded is durable and proven. It judges a condition in the transaction that records
 //! the entry. Not here: who may record what (each service); batching and publishing (`log::ledger`).
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,7 @@ const PUBLISH_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30)
 pub struct Recorded {
     /// Index in the log.
     pub index: u64,
-    /// False when the same act was recorded before.
+    /// False if the same act was recorded before.
     pub is_new: bool,
     /// Entry and proof.
     pub proven: Proven,
@@ -46,7 +46,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Over a running sequencer.
+    /// Makes a recorder over a running sequencer.
     #[must_use]
     pub const fn new(sequencer: Sequencer, deployment: DeploymentId, collector: CollectorId) -> Self {
         Self { sequencer, deployment, collector }
@@ -69,10 +69,10 @@ impl Recorder {
         self.submit(type_, chain, owned(refs), act, None).await
     }
 
-    /// As [`Recorder::record`], if `condition` holds.
+    /// As [`Recorder::record`], but only if `condition` holds.
     ///
     /// # Errors
-    /// The condition's refusal, or what keeps the ledger from recording it.
+    /// The condition's refusal, or the reason why the ledger cannot record the act.
     pub async fn record_if(
         &self,
         type_: EntryType,
@@ -84,7 +84,7 @@ impl Recorder {
         self.submit(type_, chain, owned(refs), act, Some(condition)).await
     }
 
-    /// Records an act of the collector itself. Only the log vouches for it.
+    /// Records an act of the collector itself. Only the log vouches for such an act.
     pub async fn record_own(
         &self,
         type_: EntryType,
@@ -122,10 +122,10 @@ impl Recorder {
         self.submit(type_, chain, owned(refs), act, None).await
     }
 
-    /// Records an act with ready refs.
+    /// Records an act whose refs are ready.
     ///
     /// # Errors
-    /// The condition's refusal, or what keeps the ledger from recording it.
+    /// The condition's refusal, or the reason why the ledger cannot record the act.
     pub async fn submit(
         &self,
         type_: EntryType,
@@ -154,11 +154,11 @@ impl Recorder {
 }
 
 impl Recorder {
-    /// Waits until a committed entry is published. Its rows are committed first, and the checkpoint that covers it follows. A
-    /// reader who asked for the index in between would find it outside the log.
+    /// Waits until a committed entry is published. Its rows are committed first; the checkpoint that covers it follows. A
+    /// reader who asks for the index in between would find it outside the log.
     ///
     /// # Errors
-    /// `Unavailable` when it does not follow in time: stores are away.
+    /// `Unavailable` if the checkpoint does not follow in time, because stores are away.
     pub async fn wait_until_published(&self, index: u64) -> Result<(), Failure> {
         let late = |what: &'static str| Failure::unavailable("publish the ledger", what);
         match tokio::time::timeout(PUBLISH_DEADLINE, self.sequencer.log().wait_for_growth(index)).await {
@@ -175,7 +175,7 @@ impl Recorder {
         Ok(Proven { entry: entry.into(), proof: proof.into() })
     }
 
-    /// Entries with their proofs, all under one checkpoint, and what that checkpoint is.
+    /// Entries with their proofs, all under one checkpoint, and that checkpoint.
     pub async fn prove_all(
         &self,
         replicas: &Replicas,
@@ -185,7 +185,7 @@ impl Recorder {
         blocking(move || prove_under(&log, &replicas, log.published(), &indices)).await?
     }
 
-    /// As [`Recorder::prove_all`], under a checkpoint that was taken before.
+    /// As [`Recorder::prove_all`], under a checkpoint that the caller took before.
     pub async fn prove_under(
         &self,
         replicas: &Replicas,
@@ -196,10 +196,10 @@ impl Recorder {
         Ok(blocking(move || prove_under(&log, &replicas, published, &indices)).await??.1)
     }
 
-    /// The proof that the log of `to` entries continues the one of `from`.
+    /// The proof that the log of `to` entries continues the log of `from` entries.
     ///
     /// # Errors
-    /// `OverLimit` when a size is not published; otherwise when no store proves it.
+    /// `OverLimit` if a size is not published; another failure if no store proves it.
     pub async fn consistency(&self, from: u64, to: u64) -> Result<Vec<ledger::Hash>, Failure> {
         let log = self.sequencer.log().clone();
         blocking(move || log.consistency_between(from, to)).await?.map_err(log_failure)
@@ -230,7 +230,7 @@ fn prove_under(
                     continue 'stores;
                 }
             };
-            // Against the published root: a damaged tile makes a proof that proves nothing.
+            // Check against the published root: a proof from a damaged tile proves nothing.
             let holds = ledger::verify_inclusion(*index, published.size, &leaf, &hashes, &published.root);
             let file = holds.map_err(|error| error.to_string()).and_then(|()| {
                 ledger::ProofFile::new(*index, hashes, note.clone(), None).map_err(|e| e.to_string())
@@ -258,7 +258,7 @@ fn log_failure(error: LogError) -> Failure {
     }
 }
 
-/// The ledger's guard carries only words, so the refusal with its class is passed beside it.
+/// The ledger's guard carries only text, so the refusal with its class travels beside it.
 fn guarded(condition: Condition, refusal: Arc<Mutex<Option<Failure>>>) -> Guard {
     Box::new(move |tx| match condition(tx) {
         Ok(()) => Ok(()),

@@ -1,9 +1,9 @@
-//! Has the ledger's heads stamped by a third party (RFC 3161). A stamp is the only word about time that is not the collector's own.
+//! Has a third party stamp the ledger's heads (RFC 3161). All other times in the ledger come from the collector's own clock.
 //! Guarantee: the collector stores a stamp only if the authority granted it for these bytes and this request, and if a certificate in it
 //! signed it. An authority that is away costs a wait and blocks nothing.
 //! Not here: trust in the authority. Each verifier pins the authorities that it trusts.
 //!
-//! Order: note under `ledger/checkpoints/`, response under `ledger/stamps/`, then the entry `tsa.stamped`.
+//! Order of writing: the note under `ledger/checkpoints/`, the response under `ledger/stamps/`, then the entry `tsa.stamped`.
 
 mod queue;
 
@@ -33,17 +33,17 @@ impl std::fmt::Debug for TsaClient {
     }
 }
 
-/// A response that holds, as the authority sent it.
+/// A verified response, as the authority sent it.
 #[derive(Debug)]
 pub struct Response {
     /// The response.
     pub bytes: Vec<u8>,
-    /// What it says.
+    /// The stamp in it.
     pub stamp: Stamp,
 }
 
 impl TsaClient {
-    /// A client of the authority at `url`, which waits `timeout` for an answer.
+    /// Makes a client of the authority at `url`, which waits `timeout` for an answer.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, TsaError> {
         let url = check_url(url).map_err(|reason| TsaError::Url { reason })?;
         let client = HttpClient::new(timeout, RESPONSE_BYTES_MAX);
@@ -51,19 +51,19 @@ impl TsaClient {
         Ok(Self { url, client })
     }
 
-    /// The authority's URL, which is its name everywhere.
+    /// The authority's URL, which also names the authority everywhere.
     #[must_use]
     pub fn name(&self) -> String {
         self.url.to_string()
     }
 
-    /// Has `data` stamped and verifies the response.
+    /// Has the authority stamp `data`, and verifies the response.
     pub async fn stamp(&self, data: &[u8]) -> Result<Response, TsaError> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|error| TsaError::Random { reason: error.to_string() })?;
         let request = StampRequest::new(data, nonce);
         let bytes = self.post(request.encode()).await?;
-        // Nobody is pinned here: a certificate in the response has to have signed it.
+        // The collector pins no authority here: a certificate in the response must have signed it.
         let stamp = request.verify(&bytes, &[]).map_err(|source| TsaError::Response { source })?;
         Ok(Response { bytes, stamp })
     }
@@ -89,19 +89,19 @@ impl TsaClient {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TsaError {
-    /// The authority did not answer as HTTP should.
+    /// The authority did not answer in correct HTTP.
     #[error("ask the time-stamping authority: {reason}")]
     Http {
         /// What happened.
         reason: String,
     },
-    /// No randomness for a nonce.
+    /// There was no randomness for a nonce.
     #[error("draw a nonce: {reason}")]
     Random {
         /// Cause.
         reason: String,
     },
-    /// The answer is no stamp for our request.
+    /// The answer is not a stamp for our request.
     #[error(
         "the time-stamping authority's answer was not kept; compare the authority's URL with its operator: {}",
         refusal(source)
@@ -110,13 +110,13 @@ pub enum TsaError {
         /// Why.
         source: Refusal,
     },
-    /// No answer in time.
+    /// The authority did not answer in time.
     #[error("no answer of the time-stamping authority in {after:?}")]
     Timeout {
-        /// How long was waited.
+        /// How long the collector waited.
         after: Duration,
     },
-    /// A URL of another kind.
+    /// The URL is of a kind that the collector does not use.
     #[error("{reason}")]
     Url {
         /// What is wrong.

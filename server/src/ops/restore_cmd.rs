@@ -138,7 +138,7 @@ fn copy(args: &RestoreArgs, config: &Config, layout: &Layout) -> Result<Option<u
     Ok(Some(restored.entries))
 }
 
-/// For questions to witnesses. Everything else here waits for disks.
+/// The runtime for questions to witnesses. Everything else here waits for disks.
 fn questions() -> Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("start a runtime")

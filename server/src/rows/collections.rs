@@ -1,4 +1,4 @@
-//! Collections with their segments and items: up to millions of rows, so everything here is by key or by index.
+//! Collections with their segments and items: up to millions of rows, so every query uses a key or an index.
 
 use evidence::digest::Digest;
 use evidence::entry::state::{AttemptState, CollectionState};
@@ -49,9 +49,9 @@ record! {
         copies: u32 = "CASE WHEN stored_idx IS NULL
             THEN (SELECT coalesce(min(s.copies), 0) FROM segments s WHERE s.collection = collections.number)
             ELSE copies END AS copies",
-        /// Fewer than policy asks, as `collection.stored` says.
+        /// True if there are fewer copies than the policy asks for, as `collection.stored` says.
         degraded: bool = "degraded",
-        /// On independent stores, as `collection.stored` says.
+        /// True if the copies are on independent stores, as `collection.stored` says.
         independent: bool = "independent",
         /// Collector's time of `collection.started`.
         begun: Time = "begun",
@@ -133,7 +133,7 @@ pub(crate) fn running(reader: &Connection) -> Result<Vec<CollectionRow>, DbError
     list(reader, "FROM collections WHERE state = ?1 ORDER BY number", values![CollectionState::Running])
 }
 
-/// Whether a segment or seal of this digest was acknowledged in a collection.
+/// True if a collection acknowledged a segment or seal of this digest.
 pub(crate) fn names_object(reader: &Connection, id: &Digest, digest: &Digest) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM segments WHERE collection = (SELECT number FROM collections WHERE id = ?1)
@@ -174,9 +174,9 @@ pub(crate) struct StoredCollection {
     pub(crate) content_bytes: u64,
     pub(crate) outcomes: Vec<OutcomeRow>,
     pub(crate) copies: u32,
-    /// Fewer than policy asks.
+    /// True if there are fewer copies than the policy asks for.
     pub(crate) degraded: bool,
-    /// On independent stores.
+    /// True if the copies are on independent stores.
     pub(crate) independent: bool,
     /// Entry time.
     pub(crate) time: Time,

@@ -1,8 +1,8 @@
-//! The one place where SQLite's values become evidence's types, and back.
-//! Guarantee: a value that is not of its column's type is an error that names table, column and row. Nothing
+//! The one place that turns SQLite's values into evidence's types, and back.
+//! Guarantee: if a value does not fit its column's type, the error names table, column and row. Nothing
 //! is replaced by a default.
 //!
-//! No value: a text that has a grammar (a time, a key, an actor) is then `''`, everything else is NULL.
+//! An absent value is `''` in a column whose text has a grammar (a time, a key, an actor), and NULL in every other.
 
 use std::error::Error;
 
@@ -28,13 +28,13 @@ pub(crate) trait Stored {
 
 /// A type that a column can have.
 pub(crate) trait Column: Stored + Sized {
-    /// What a column holds where there is no value.
+    /// What a column holds for an absent value.
     const NONE: ValueRef<'static> = ValueRef::Null;
 
     fn read(value: ValueRef<'_>) -> Result<Self, Unfit>;
 }
 
-/// Why a stored value is not of its column's type.
+/// Why a stored value does not fit its column's type.
 pub(crate) type Unfit = Box<dyn Error + Send + Sync>;
 
 /// The parameters of a statement: each value in the form that its column stores.
@@ -69,7 +69,7 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
-/// Types that SQLite knows. A number out of the type's range is an error.
+/// Types that SQLite knows. A number outside the type's range is an error.
 macro_rules! native {
     ($($type:ty),*) => {$(
         impl Stored for $type {
@@ -135,7 +135,7 @@ macro_rules! blob {
 
 blob!(Digest, Hash);
 
-/// Types that are stored as the text that they display and parse.
+/// Types that are stored as their display text.
 macro_rules! text {
     ($($type:ty),* $(,)?) => {$(
         impl Stored for $type {
@@ -157,7 +157,7 @@ macro_rules! text {
 text!(Actor, AttemptState, Chain, CollectionState, EndpointId, EndpointState, EntryType, Fingerprint);
 text!(IncidentId, IncidentState, OrderState, Outcome, PersonId, PublicKey, Time);
 
-/// Enumerations that are stored as the word that JSON has for them.
+/// Enumerations that are stored as their word in JSON.
 macro_rules! word {
     ($($type:ty),*) => {$(
         impl Stored for $type {

@@ -1,4 +1,4 @@
-//! A condition for an entry. It is judged inside the transaction that records the entry, so that nothing can change in between.
+//! A condition for an entry. The transaction that records the entry also judges the condition, so that nothing can change in between.
 
 use proto::status::Class;
 use rusqlite::Connection;
@@ -19,7 +19,7 @@ pub(crate) enum Denied {
 }
 
 impl Denied {
-    /// It does not hold; `text` is for the caller.
+    /// The condition does not hold. `text` is for the caller.
     pub(crate) fn no(class: Class, text: impl Into<String>) -> Self {
         Self::No(Failure::new(class, text))
     }

@@ -1,4 +1,4 @@
-//! Disposal: the course of each incident's chain, what approved plans name, what is gone from which store,
+//! Disposal: the course of each incident's chain, what approved plans name, which objects each store has destroyed,
 //! and which stores must wait.
 
 use evidence::digest::Digest;
@@ -114,9 +114,9 @@ fn condemn(tx: &Connection, plan: &Plan, digest: &Digest, index: u64) -> Result<
 }
 
 record! {
-    /// What is gone from a store.
+    /// An object that a store has destroyed.
     DisposedRow of "disposed" by "object", "store", "plan" {
-        /// In the form that entries use.
+        /// The object, in the form that entries use.
         object: String = "object",
         store: String = "store",
         plan: Digest = "plan",
@@ -124,7 +124,7 @@ record! {
 }
 
 record! {
-    /// What an approved plan says about an object.
+    /// An object that an approved plan names.
     Condemned of "condemned" by "object", "plan" {
         incident: IncidentId = "incident",
         plan: Digest = "plan",
@@ -151,7 +151,7 @@ pub(crate) fn plans(reader: &Connection) -> Result<Vec<ApprovedPlan>, DbError> {
     list(reader, "FROM condemned GROUP BY incident, plan ORDER BY min(idx)", [])
 }
 
-/// Whether an object is recorded as gone from a store. `object` in the form that entries use.
+/// True if an object is recorded as destroyed on a store. `object` has the form that entries use.
 pub(crate) fn is_gone(
     reader: &Connection,
     plan: &Digest,
@@ -168,7 +168,7 @@ record! {
     /// How one chain names a text.
     NamingRow of "entries" by "incident" {
         incident: Chain = "incident",
-        /// Behind the last entry that names it, reasons of approvals aside.
+        /// Just past the last entry that names it, not counting reasons of approvals.
         named: u64 = "coalesce(max(seq + 1) FILTER (WHERE type <> 'disposition.approved'), 0) AS named",
         /// Just past the last entry that an approved plan of the chain considered.
         planned: u64 = "(SELECT coalesce(max(count), 0) FROM condemned WHERE condemned.incident = entries.incident)
@@ -183,7 +183,7 @@ pub(crate) fn namings(reader: &Connection, text: &Digest) -> Result<Vec<NamingRo
     list(reader, "FROM entries WHERE detail = ?1 GROUP BY incident", values![text])
 }
 
-/// Whether every chain that names a text has given up its texts on a store.
+/// True if every chain that names a text has given up its texts on a store.
 pub(crate) fn text_is_gone(reader: &Connection, text: &Digest, store: &str) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
         "SELECT 1 FROM entries WHERE detail = ?1 AND (type = 'disposition.approved' OR NOT EXISTS (
@@ -236,7 +236,7 @@ pub(crate) fn wait(tx: &Connection, row: &WaitRow) -> Result<(), DbError> {
     Ok(())
 }
 
-/// An object no longer waits on that store.
+/// Removes the note that an object waits on a store.
 pub(crate) fn wait_over(tx: &Connection, store: &str, object: &str, plan: &Digest) -> Result<(), DbError> {
     tx.prepare_cached("DELETE FROM disposal_waits WHERE store = ?1 AND object = ?2 AND plan = ?3")?
         .execute(values![store, object, plan])?;

@@ -19,9 +19,9 @@ record! {
         state: EndpointState = "state",
         /// Digest of the token document.
         token: Digest = "token",
-        /// Evidence key; `None` until enrolled, as the three fields below.
+        /// Evidence key. This field and the next three are `None` until the endpoint enrols.
         evidence_key: Option<PublicKey> = "evidence_key",
-        /// Of the evidence key.
+        /// Fingerprint of the evidence key.
         fingerprint: Option<Fingerprint> = "fingerprint",
         tls_key: Option<PublicKey> = "tls_key",
         /// When it enrolled.

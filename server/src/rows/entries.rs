@@ -1,5 +1,5 @@
-//! Ledger entries, one row for each: the index into the log. The entries themselves are in the stores'
-//! bundles.
+//! Ledger entries, one row for each: the index into the log. The stores' bundles hold the entries
+//! themselves.
 
 use std::str::FromStr;
 
@@ -44,12 +44,12 @@ impl EntryRow {
         evidence::entry::pairs::find(&self.refs, name)
     }
 
-    /// A ref that the entry's type demands.
+    /// A ref that the entry's type requires.
     pub(crate) fn required(&self, name: &str) -> Result<&str, DbError> {
         self.reference(name).ok_or_else(|| self.without(name, "missing".into()))
     }
 
-    /// A ref that the entry's type demands, as what it names.
+    /// A ref that the entry's type requires, parsed into its type.
     pub(crate) fn parsed<T: FromStr<Err: Into<Unfit>>>(&self, name: &str) -> Result<T, DbError> {
         self.required(name)?.parse().map_err(|error: T::Err| self.without(name, error.into()))
     }

@@ -1,4 +1,4 @@
-//! Tells evidence that was disposed of from evidence that is lost. Readers, scrub, sweep, fsck, repair and mirrors ask here.
+//! Tells disposed evidence from lost evidence. Readers, scrub, sweep, fsck, repair and mirrors ask here.
 
 use evidence::digest::Digest;
 use evidence::disposal::Object;
@@ -13,7 +13,7 @@ use crate::rows::retention::may_be_destroyed;
 use crate::rows::texts::text_stays;
 use crate::rows::{DbError, collections, disposals, entries};
 
-/// Whether an approved plan destroys an object or has destroyed it: on `store`, or on any store. A later hold
+/// True if an approved plan destroys an object or has destroyed it: on `store`, or on any store. A later hold
 /// keeps what is left.
 pub(crate) fn is_disposed_of(
     reader: &Connection,
@@ -41,7 +41,7 @@ pub(crate) fn is_disposed_of(
     may_be_destroyed(reader, &row.incident, now)
 }
 
-/// A collection that is disposed of, or about to be.
+/// A collection that was disposed of, or will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Disposed {
     pub(crate) plan: Digest,

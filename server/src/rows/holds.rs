@@ -56,7 +56,7 @@ pub(crate) fn standing(reader: &Connection, incident: &IncidentId) -> Result<Vec
     list(reader, rest, values![incident])
 }
 
-/// Sets the time until which an incident's evidence is kept at least.
+/// Sets the time until which an incident's evidence must be kept.
 pub(crate) fn set_retention(tx: &Connection, incident: &IncidentId, until: Time) -> Result<(), DbError> {
     tx.prepare_cached(
         "INSERT INTO retention (incident, until) VALUES (?1, ?2) ON CONFLICT (incident) DO UPDATE SET until = ?2",
@@ -65,7 +65,7 @@ pub(crate) fn set_retention(tx: &Connection, incident: &IncidentId, until: Time)
     Ok(())
 }
 
-/// The time until which an incident's evidence is kept at least; `None` means without end.
+/// The time until which an incident's evidence must be kept; `None` means without end.
 pub(crate) fn retention(reader: &Connection, incident: &IncidentId) -> Result<Option<Time>, DbError> {
     let sql = "SELECT until, incident FROM retention WHERE incident = ?1";
     find_value(reader, "retention", sql, values![incident])

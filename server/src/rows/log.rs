@@ -37,7 +37,7 @@ record! {
 }
 
 record! {
-    /// One object of growth that is committed and not published.
+    /// One object of growth that is committed and not published yet.
     StagedRow of "staging" by "size", "key" {
         key: String = "key",
         bytes: Vec<u8> = "bytes",
@@ -58,7 +58,7 @@ pub(crate) fn state(reader: &Connection) -> Result<LogState, DbError> {
     let state: LogState = find(reader, "FROM log WHERE id = 1", [])?
         .ok_or_else(|| DbError::Absent { table: "log", key: key() })?;
     if state.last_time.is_none() && state.size > 0 {
-        // Never taken for none: the next entry could then be dated before this one.
+        // Do not read it as absent: the next entry could then get an earlier time than this one.
         return Err(DbError::Corrupt {
             table: "log",
             column: "last_time".to_owned(),

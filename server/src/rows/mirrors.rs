@@ -1,4 +1,4 @@
-//! Mirrors that were admitted and retired, read from the deployment's chain.
+//! Mirrors that were admitted and retired, as the deployment's chain says.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The one way from a ledger entry to rows: the sequencer calls it for new entries, `rebuild` for old ones.
+//! The one way from a ledger entry to rows: the sequencer uses it for new entries, `rebuild` for old ones.
 //! Guarantee: the rows depend only on the entries and the objects that they name. So a rebuilt database
 //! equals the lost one. Not here: signatures and roles (services check them before, verifiers after), live
 //! state.
@@ -36,7 +36,7 @@ use super::orders::{self, ApprovalRow, AttemptRow, OrderRow, TargetRow};
 use super::rosters::{self, LoginRow, RosterRow};
 use super::stamps::{self, StampRow};
 
-/// Objects that entries name. They are read beforehand, because a transaction must not touch a store.
+/// Objects that entries name. The caller reads them beforehand, because a transaction must not touch a store.
 pub(crate) type Objects = BTreeMap<Key, Vec<u8>>;
 
 /// An entry that is about to become rows.
@@ -160,7 +160,7 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         }
         T::IncidentOpened => {
             let act: Act = read(fact.act)?;
-            // Services demand the three fields; a ledger of tests without them has empty columns.
+            // Services require the three fields. Ledgers in tests may lack them and then have empty columns.
             let field = |name| act.field(name).unwrap_or_default().to_owned();
             let row = IncidentRow {
                 incident: incident_of(envelope)?.clone(),
@@ -376,8 +376,8 @@ pub(crate) fn segment_rows(
     let mut items = Vec::new();
     let counted = usize::try_from(header.items)
         .or(Err(ProjectionError::Missing { what: "number of items that fits this machine" }))?;
-    // After the counted records there may be the open record of a member that continues. It comes again when
-    // it is final.
+    // After the counted records, the seal may hold the open record of a member that continues. A later seal repeats
+    // the record when it is final.
     for line in seal.records().map_err(|source| ProjectionError::Seal { source })?.take(counted) {
         let line = line.map_err(|source| ProjectionError::Seal { source })?;
         let record = ItemRecord::parse_line(&line, Stage::Final)
@@ -402,7 +402,7 @@ pub(crate) fn item_row(segment: u64, record: ItemRecord) -> ItemRow {
     }
 }
 
-/// Who acted, and the detail object, as the document says.
+/// The actor and the detail object that the document names.
 fn actor_of(fact: Fact<'_>) -> Result<(Option<Actor>, Option<Digest>), ProjectionError> {
     let object = fact.act;
     let (actor, detail) = match fact.envelope.type_.rule().document {
@@ -474,7 +474,7 @@ pub enum ProjectionError {
         #[source]
         source: json::JsonError,
     },
-    /// Two persons did not approve it, or something keeps the evidence that it is about.
+    /// Two persons did not approve the disposal, or something keeps the evidence.
     #[error("what the entry says of disposal does not hold")]
     Disposal(#[from] evidence::disposal::Refusal),
     /// The act breaks a rule of its type.

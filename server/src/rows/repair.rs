@@ -47,8 +47,7 @@ pub(crate) fn is_wanting(reader: &Connection, store: &str, key: &Key) -> Result<
     Ok(statement.exists(values![store, key])?)
 }
 
-/// How many replicas must be repaired on one store, and why the one that has waited longest could not be
-/// made.
+/// How many replicas on one store need repair, and the last error of the one that was tried most often.
 pub(crate) fn wanting_on(reader: &Connection, store: &str) -> Result<(u64, Option<String>), DbError> {
     let count = "SELECT count(*) FROM repair_queue WHERE store = ?1";
     let error = "SELECT error, store, key FROM repair_queue WHERE store = ?1 AND error <> ''
@@ -75,7 +74,7 @@ pub(crate) fn repairs_waiting(reader: &Connection) -> Result<u64, DbError> {
     Ok(find_value(reader, "repair_queue", "SELECT count(*) FROM repair_queue", [])?.unwrap_or(0))
 }
 
-/// The replica is right: it leaves the queue, and a segment now has this many copies.
+/// Removes a repaired replica from the queue. A segment then has this many copies.
 pub(crate) fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32>) -> Result<(), DbError> {
     let removed =
         tx.execute("DELETE FROM repair_queue WHERE store = ?1 AND key = ?2", values![task.store, task.key])?;
@@ -96,7 +95,7 @@ pub(crate) fn repair_done(tx: &Connection, task: &RepairTask, copies: Option<u32
     Ok(())
 }
 
-/// A copy of a segment is gone or damaged: this many stores still have it.
+/// Records that a copy of a segment is gone or damaged, and that this many stores still have it.
 pub(crate) fn lost(tx: &Connection, key: &Key, copies: u32) -> Result<(), DbError> {
     if key.kind() == KeyKind::Segment
         && let Some((collection, index)) = key.collection().zip(key.index())
@@ -115,7 +114,7 @@ pub(crate) fn lacking(reader: &Connection, key: &Key) -> Result<Vec<String>, DbE
     list_values(reader, "repair_queue", "SELECT store, key FROM repair_queue WHERE key = ?1", values![key])
 }
 
-/// The replica could not be made. It is tried again at `due_ms`.
+/// Records that a replica could not be repaired. It is tried again at `due_ms`.
 pub(crate) fn repair_failed(
     tx: &Connection,
     task: &RepairTask,

@@ -23,7 +23,7 @@ pub(crate) struct Standing {
     pub(crate) is_open: bool,
     /// Holds in force, oldest first.
     pub(crate) holds: Vec<HoldRow>,
-    /// The time until which it is kept at least. `None` means without end.
+    /// The time until which the evidence must be kept. `None` means without end.
     pub(crate) until: Option<Time>,
 }
 
@@ -43,10 +43,10 @@ impl Standing {
         }))
     }
 
-    /// Whether evidence may be destroyed now.
+    /// Checks whether evidence may be destroyed now.
     ///
     /// # Errors
-    /// The first reason why the evidence is kept; a hold before all others.
+    /// The first reason why the evidence is kept. A hold comes before all others.
     pub(crate) fn may_dispose(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
             return Err(Refusal::Held { count: self.holds.len(), first: first.hold });
@@ -61,8 +61,8 @@ impl Standing {
         }
     }
 
-    /// Whether a store may be told to keep an object of this incident until `locked`, if nobody could undo
-    /// that.
+    /// Checks whether a store may lock an object of this incident until `locked`, if nobody could undo
+    /// the lock.
     ///
     /// # Errors
     /// [`LockOutlasts`] if the lock would still be in force after the retention has ended.
@@ -83,7 +83,7 @@ pub(crate) fn may_be_destroyed(
     Ok(Standing::of(reader, incident)?.is_some_and(|standing| standing.may_dispose(now).is_ok()))
 }
 
-/// A lock that nobody could lift when the evidence must be destroyed.
+/// A lock that would still be in force when the evidence must be destroyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a lock until {locked} outlasts the incident's retention, which ends {until}")]
 pub(crate) struct LockOutlasts {
@@ -110,7 +110,7 @@ pub(crate) fn guard(tx: &Connection, incident: &IncidentId, change: &Change) -> 
     }
 }
 
-/// What an act changes, as far as its guard must know.
+/// What an act changes, as far as its guard needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A hold ends.

@@ -156,7 +156,7 @@ fn the_end_of_the_log_moves_only_from_where_the_caller_believes_it() {
 
 #[test]
 fn a_million_items_are_found_by_path_and_by_page() {
-    // A tenth of a million keeps the test short; the plan must use the index whatever the number.
+    // A hundred thousand, not a million, keeps the test short. The plan must use the index at any number.
     const ITEMS: u64 = 100_000;
     let (_place, db) = fresh();
     let id = Digest([7; 32]);
@@ -251,7 +251,7 @@ fn a_lost_copy_leaves_the_count_until_it_is_made_again() {
     .unwrap();
     assert_eq!(copies(), 1);
     assert_eq!(db.read(|reader| lacking(reader, &key)).unwrap(), ["one"]);
-    // Hearing of it twice, or of a seal, makes no more of it.
+    // Queuing it again, or queuing a seal, changes no count of copies.
     let (again, seal) = (key.clone(), Key::seal(id.as_bytes(), 0, &[4; 32]));
     db.write::<(), DbError>(move |tx| {
         super::lost(tx, &again, 2)?;

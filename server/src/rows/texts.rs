@@ -1,5 +1,5 @@
-//! Decides which texts of approved plans stay, by the rule of `evidence::disposal::text_stays`, which mirrors
-//! follow as well. Guarantee: the decision is made inside the caller's transaction, so that a recorded hold
+//! Decides which texts of approved plans stay. Mirrors follow the same rule, `evidence::disposal::text_stays`.
+//! Guarantee: the decision is made inside the caller's transaction, so that a recorded hold
 //! counts at once.
 
 use evidence::digest::Digest;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::DbError;
 
-/// Most jobs that may wait: 1024. With more, `submit` blocks and slows the senders down.
+/// Most jobs that may wait: 1024. With more, `submit` blocks and so slows the senders down.
 const QUEUE_JOBS: usize = 1024;
 /// Most jobs in one commit: 256, so that the first job does not wait for the thousandth.
 const COMMIT_JOBS: usize = 256;

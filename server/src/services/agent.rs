@@ -15,12 +15,12 @@ use crate::services::ingest::Ingest;
 use crate::services::orders::OrderDesk;
 use crate::services::{enrol, ingest, orders};
 
-/// The service.
+/// The service of endpoints.
 #[derive(Clone)]
 pub struct Agents {
-    /// Takes evidence.
+    /// Receives evidence.
     pub ingest: Arc<Ingest>,
-    /// Hands orders out.
+    /// Delivers orders.
     pub orders: Arc<OrderDesk>,
 }
 
@@ -51,7 +51,7 @@ impl AgentService for Agents {
         let (peer, endpoint, generation) = caller::endpoint(&request)?;
         let (answers, stream) = mpsc::channel(ingest::upload::ANSWERS_LEN);
         let ingest = Arc::clone(&self.ingest);
-        // A task of its own: a call that is cut off must not cut a segment off between verdict and row.
+        // Run in a task of its own: if the call is cut off, the task still carries its segment from verdict to row.
         self.ingest.collector.tasks.spawn(async move {
             ingest::upload::serve(ingest, peer, endpoint, generation, request.into_inner(), answers).await;
         });

@@ -1,4 +1,4 @@
-//! Tells handlers who calls.
+//! Tells handlers which endpoint, person or mirror calls.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::failure::{Failure, chain};
 /// The endpoint that calls.
 ///
 /// # Errors
-/// When the caller is none: the access table lets nobody else through.
+/// If the caller is not an endpoint. The access table lets nobody else through.
 pub fn endpoint<T>(request: &Request<T>) -> Result<(Arc<PeerInfo>, EndpointId, Generation), Failure> {
     let peer = peer(request)?;
     match &peer.identity.subject {
@@ -27,7 +27,7 @@ pub fn endpoint<T>(request: &Request<T>) -> Result<(Arc<PeerInfo>, EndpointId, G
 /// The person who calls.
 ///
 /// # Errors
-/// When the caller is none: the access table lets nobody else through.
+/// If the caller is not a person. The access table lets nobody else through.
 pub fn person<T>(request: &Request<T>) -> Result<PersonId, Failure> {
     match &peer(request)?.identity.subject {
         Subject::Person(person) => Ok(person.clone()),
@@ -35,10 +35,10 @@ pub fn person<T>(request: &Request<T>) -> Result<PersonId, Failure> {
     }
 }
 
-/// The mirror that calls; whether it is still admitted is another question.
+/// The mirror that calls. It may have been retired since; this function does not check that.
 ///
 /// # Errors
-/// When the caller is none: the access table lets nobody else through.
+/// If the caller is not a mirror. The access table lets nobody else through.
 pub fn mirror<T>(request: &Request<T>) -> Result<MirrorId, Failure> {
     match &peer(request)?.identity.subject {
         Subject::Mirror(mirror) => Ok(mirror.clone()),
@@ -51,16 +51,16 @@ fn peer<T>(request: &Request<T>) -> Result<Arc<PeerInfo>, Failure> {
         .ok_or_else(|| Failure::new(Class::Unidentified, "the connection has no identity"))
 }
 
-/// Of which incident a list is asked for.
+/// The incidents that a request for a list asks for.
 pub enum Filter {
-    /// Of every incident.
+    /// Every incident.
     All,
-    /// Of a text that names no incident: such a list is empty.
+    /// A text that names no incident: the list is empty.
     Nothing,
     One(IncidentId),
 }
 
-/// Reads the incident of a list's request: the empty text asks for all of them.
+/// Reads the incident in a request for a list. The empty text asks for all incidents.
 pub fn incident_filter(text: &str) -> Filter {
     match (text, text.parse()) {
         ("", _) => Filter::All,
@@ -69,12 +69,12 @@ pub fn incident_filter(text: &str) -> Filter {
     }
 }
 
-/// A signed document that must be there.
+/// Reads a signed document that the request must contain.
 pub fn signed(field: &'static str, message: Option<v1::SignedDocument>) -> Result<Signed, Status> {
     Ok(proto::convert::signed(field, message)?)
 }
 
-/// A digest out of its text.
+/// Parses a digest.
 pub fn digest(field: &'static str, text: &str) -> Result<evidence::digest::Digest, Failure> {
     proto::convert::digest(field, text).map_err(|error| Failure::malformed(chain(&error)))
 }

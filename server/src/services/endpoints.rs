@@ -18,7 +18,7 @@ use crate::rows::{self, DbError};
 use crate::services::answer::answer;
 use crate::services::enrol;
 
-/// The service.
+/// The service of endpoints and tokens.
 #[derive(Clone, Debug)]
 pub struct Endpoints(pub Arc<Collector>);
 

@@ -1,9 +1,9 @@
-//! Enrols endpoints: an admin registers a token, the endpoint signs its enrolment with three keys, later it renews.
+//! Enrols endpoints: an admin registers a token; the endpoint signs its enrolment with three keys, and renews it later.
 //!
 //! Guarantee: a token enrols one endpoint. The next enrolment of the same slot is the next generation. No two endpoints share a
-//! key. The entry is written before the certificate leaves, and earlier generations lose their access at once. If the answer
-//! got lost and the endpoint asks again with the same enrolment, it gets the same answer. Not here: what the endpoint checks in
-//! the answer (`evidence::enrolment`).
+//! key. The collector writes the entry before the certificate leaves, and earlier generations lose their access at once. If the
+//! answer got lost and the endpoint repeats the same enrolment, it gets the same answer. Not here: the endpoint's own checks of the
+//! answer (`evidence::enrolment`).
 
 pub(crate) mod wire;
 
@@ -28,10 +28,10 @@ use crate::rows::condition::{Condition, Denied};
 use crate::rows::endpoints::EndpointRow;
 use crate::rows::{self, DbError};
 
-/// Registers a token: the slot is admitted.
+/// Registers a token, which admits the slot.
 ///
 /// # Errors
-/// A refusal when the token pins something else than this deployment, or the slot's next generation is another.
+/// A refusal if the token pins another deployment, or does not name the slot's next generation.
 pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Recorded, Failure> {
     let now = crate::clock::now();
     let published = collector.people.in_force(now)?;
@@ -61,7 +61,7 @@ pub async fn register_token(collector: &Collector, signed: Signed) -> Result<Rec
         .await
 }
 
-/// A slot is admitted for the generation after the newest that enrolled.
+/// Checks that the token is for the generation after the newest that enrolled.
 fn may_admit(tx: &Connection, endpoint: &EndpointId, generation: Generation) -> Result<(), Denied> {
     check_next(endpoint, newest_enrolled(tx, endpoint)?, generation.number())
 }
@@ -79,7 +79,7 @@ fn check_next(endpoint: &EndpointId, newest: u32, generation: u32) -> Result<(),
     Err(Denied::no(Class::Precondition, text))
 }
 
-/// Newest generation that ever enrolled; 0 when none did.
+/// The newest generation that ever enrolled; 0 if none did.
 fn newest_enrolled(tx: &Connection, endpoint: &EndpointId) -> Result<u32, DbError> {
     let rows = rows::endpoints::all(tx)?;
     let taken = rows.iter().filter(|row| row.endpoint == *endpoint && row.state != EndpointState::Admitted);
@@ -89,7 +89,7 @@ fn newest_enrolled(tx: &Connection, endpoint: &EndpointId) -> Result<u32, DbErro
 /// Enrols an endpoint.
 ///
 /// # Errors
-/// A refusal that says what does not fit; nothing is recorded then.
+/// A refusal that names the mismatch. Nothing is recorded then.
 pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<v1::EnrolResponse, Failure> {
     let request: EnrolmentRequest = signed.read().map_err(|error| Failure::malformed(chain(&error)))?;
     let (token_row, token) = registered(collector, &request.token).await?;
@@ -122,7 +122,7 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         // A replay must not bring back a generation that was renewed, superseded or retired meanwhile.
         still_current(collector, &request.endpoint, request.generation, &request.tls_key).await?;
     }
-    // The entry stands: whatever generation was live before is cut off, before the new one can connect.
+    // The entry is recorded. Cut off every earlier generation before the new one can connect.
     collector.supersede_endpoint(&request.endpoint, request.generation);
     let certificates = issue(collector, &request.tls_key, request.endpoint.clone(), request.generation)?;
     tracing::info!(endpoint = %request.endpoint, generation = %request.generation, "Endpoint enrolled");
@@ -187,10 +187,10 @@ async fn registered(
     Ok((row, token))
 }
 
-/// Renews a certificate; with `expired`, on the enrolment listener, inside the grace period.
+/// Renews a certificate. With `expired`, the endpoint calls on the enrolment listener, inside the grace period.
 ///
 /// # Errors
-/// A refusal that says what does not fit.
+/// A refusal that names the mismatch.
 pub async fn renew(
     collector: &Collector,
     signed: Signed,
@@ -225,7 +225,7 @@ pub async fn renew(
         .record_if(EntryType::AgentRenewed, Chain::Deployment, &refs, ActObject::from(signed), condition)
         .await?;
     if !recorded.is_new {
-        // An old renewal, replayed, must not certify a key that a newer one replaced.
+        // A replayed old renewal must not certify a key that a newer renewal replaced.
         still_current(collector, &renewal.endpoint, renewal.generation, &renewal.tls_key).await?;
     }
     issue(collector, &renewal.tls_key, renewal.endpoint, renewal.generation)
@@ -256,7 +256,8 @@ async fn still_current(
     Err(Failure::precondition("a newer certificate request took the place of this one"))
 }
 
-/// The newest certificate was issued when the row last changed; after life and grace the endpoint must enrol anew.
+/// The row last changed when the newest certificate was issued. After the certificate's life and the grace period the endpoint must
+/// enrol anew.
 async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> {
     let entry = collector.db.read_async(move |db| rows::entries::at(db, index)).await?;
     let Some(entry) = entry else {

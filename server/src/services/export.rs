@@ -1,8 +1,8 @@
 //! Streams the files of a bundle in the order of docs/spec/bundle.md, and records the export.
 //!
 //! Guarantee: a bundle shows the state at one checkpoint: it leaves out later entries and what they record. Stored bytes leave
-//! unchanged. The read is recorded before the first byte leaves. Not here: SHA256SUMS and its signature, which the exporting
-//! person makes; the checks (`exhibit-verify`).
+//! unchanged. The collector records the read before the first byte leaves. Not here: SHA256SUMS and its signature, which the
+//! exporting person makes; the checks (`exhibit-verify`).
 
 mod files;
 mod production;
@@ -22,13 +22,13 @@ use crate::log::tsa::TsaClient;
 use crate::services::reads::Reads;
 use record::Exports;
 
-/// How long an export waits for cosigners: twice the longest question, and then some.
+/// How long an export waits for cosigners: more than twice as long as one question to a witness may take.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(40);
 
-/// A head over `size` entries with the quorum of the collector's policy.
+/// Waits for a head that covers `size` entries and has the quorum of the collector's policy.
 ///
 /// # Errors
-/// A refusal that says who did not cosign and what to do; or that the policy has no quorum to meet.
+/// A refusal that names the missing cosigners and what to do, or says that the policy has no quorum to meet.
 pub async fn quorum_over(collector: &Collector, size: u64) -> Result<CosignedHead, Failure> {
     if !collector.cosigning.policy().needs_cosigners() {
         return Err(Failure::precondition(
@@ -46,16 +46,16 @@ pub async fn quorum_over(collector: &Collector, size: u64) -> Result<CosignedHea
 pub struct Exporter {
     /// The collector whose evidence this is.
     collector: Arc<Collector>,
-    /// Opens what is chosen out of a collection.
+    /// Reads the chosen items of a collection.
     reads: Arc<Reads>,
-    /// Bundles that were streamed and not logged yet.
+    /// Bundles that were streamed and are not recorded yet.
     exports: Exports,
     /// Time-stamping authorities.
     tsas: Vec<TsaClient>,
 }
 
 impl Exporter {
-    /// Ready for exporters.
+    /// Builds the service.
     #[must_use]
     pub fn new(collector: Arc<Collector>, reads: Arc<Reads>, tsas: Vec<TsaClient>) -> Self {
         Self { collector, reads, exports: Exports::default(), tsas }

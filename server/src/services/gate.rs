@@ -1,4 +1,4 @@
-//! The access table in front of every service. Only the health check stands outside: it tells nothing, and every peer may ask.
+//! The access table in front of every service. Only the health check stands outside: it reveals nothing, and every peer may call it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 /// Prefix of the health service's methods (gRPC health checking protocol).
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// Puts the access table before a server.
+/// Puts the access table in front of a server.
 #[derive(Clone, Debug)]
 pub struct GateLayer(pub AccessLayer);
 
@@ -23,7 +23,7 @@ impl<S: Clone> Layer<S> for GateLayer {
     }
 }
 
-/// A server behind the access table, but for its health check.
+/// A server behind the access table, except for its health check.
 #[derive(Clone, Debug)]
 pub struct Gate<S> {
     open: S,
@@ -41,7 +41,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        // Both are one service; a router is always ready, and both must have been asked.
+        // Both are one service: a router is always ready, and tower requires that both were polled.
         match self.open.poll_ready(context) {
             Poll::Ready(Ok(())) => self.guarded.poll_ready(context),
             other => other,

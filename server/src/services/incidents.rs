@@ -1,4 +1,4 @@
-//! Incidents: people open, note, close and reopen them by signed acts; lists and timelines show them.
+//! Incidents: people open, annotate, close and reopen them by signed acts. Lists and timelines show them.
 //!
 //! Guarantee: every change is an entry of the incident's chain. Its condition is checked in the transaction that records it, so
 //! that two responders cannot both open one number. Not here: orders and evidence of an incident.
@@ -30,13 +30,13 @@ use crate::upkeep::Upkeep;
 /// The service of incidents.
 #[derive(Clone)]
 pub struct Incidents {
-    /// Keeps evidence, or lets it go, as acts say.
+    /// Keeps evidence, or disposes of it, as acts say.
     pub upkeep: Arc<Upkeep>,
-    /// Takes orders back.
+    /// Cancels orders.
     pub orders: Arc<OrderDesk>,
 }
 
-/// What `incident.opened` says, and the values each field may have.
+/// The fields of `incident.opened`, and the values that each may have.
 const OPENED_FIELDS: [(&str, &[&str]); 3] = [
     ("class", RSIT_CLASSES),
     ("severity", &["low", "medium", "high", "very-high"]),
@@ -61,7 +61,7 @@ const RSIT_CLASSES: &[&str] = &[
 /// Opens an incident.
 ///
 /// # Errors
-/// `Exists` when the number is taken by another act.
+/// `Exists` if another act took the number.
 pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
     let weighed = acts::weigh(collector, signed, detail, &[EntryType::IncidentOpened]).await?;
     let incident = incident_of(&weighed)?;
@@ -92,7 +92,7 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
 /// Records any other act of a person.
 ///
 /// # Errors
-/// A refusal when its condition does not hold.
+/// A refusal if the act's condition does not hold.
 pub async fn record(incidents: &Incidents, signed: Signed, detail: &[u8]) -> Result<Recorded, Failure> {
     const ALLOWED: [EntryType; 11] = [
         EntryType::IncidentNoted,
@@ -165,13 +165,13 @@ async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Fai
         Some(_) => Ok(()),
     });
     let recorded = submit(collector, weighed, Some(condition)).await?;
-    // The entry stands: from here on the identity is refused, also where it is in use.
+    // The entry is recorded. From here on the collector refuses the identity, also on open connections.
     collector.revoke_endpoint(&endpoint, generation);
     Ok(recorded)
 }
 
-/// Records an act that may keep evidence. What is being destroyed gives way; nothing goes between the look at what keeps evidence
-/// and this entry, also when whoever sent it has gone meanwhile: the entry is on its way then, and the brake with it.
+/// Records an act that may keep evidence. Pulls the brake first, so that no object is destroyed between the check of what keeps the
+/// evidence and this entry. If the caller leaves meanwhile, the act is recorded all the same, and the brake is held until then.
 async fn braked(upkeep: &Upkeep, weighed: Weighed, condition: Condition) -> Result<Recorded, Failure> {
     let (brake, recorder) = (upkeep.brake.pull().await, upkeep.collector.recorder.clone());
     let Weighed { act, object, .. } = weighed;
@@ -190,7 +190,7 @@ fn incident_of(weighed: &Weighed) -> Result<IncidentId, Failure> {
     }
 }
 
-/// A number that is free now.
+/// Proposes a number that is free now.
 pub async fn next_id(collector: &Collector) -> Result<String, Failure> {
     let now = crate::clock::now().to_string();
     let year: Option<u16> = now.get(..4).and_then(|year| year.parse().ok());
@@ -213,7 +213,7 @@ pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::Inci
     Ok(rows.into_iter().map(wire).collect())
 }
 
-/// One incident with its timeline.
+/// Reads one incident with its timeline.
 pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncidentResponse, Failure> {
     let missing = || Failure::missing(format!("there is no incident {incident}"));
     let id: IncidentId = incident.parse().map_err(|_no_id| missing())?;
@@ -241,7 +241,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
     Ok(v1::ShowIncidentResponse {
         incident: Some(wire(row)),
         timeline,
-        // On the wire an empty text says that there is no end.
+        // On the wire, an empty text means that there is no end.
         retention_until: standing.until.map(|until| until.to_string()).unwrap_or_default(),
         kept: match standing.may_dispose(crate::clock::now()) {
             Ok(()) => String::new(),
@@ -276,12 +276,12 @@ fn hold(row: rows::holds::HoldRow) -> v1::HoldRow {
         hold: row.hold.to_string(),
         placed: row.placed.to_string(),
         by: row.by.to_string(),
-        // Empty when the text of the reason was disposed of.
+        // Empty if the text of the reason was disposed of.
         reason: row.reason.unwrap_or_default(),
     }
 }
 
-/// A digest by its first 12 digits, anything else as it is.
+/// Shortens a digest to its first 12 digits, and leaves anything else as it is.
 fn shortened(value: &str) -> &str {
     let digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     if digest { value.get(..12).unwrap_or(value) } else { value }
@@ -290,7 +290,7 @@ fn shortened(value: &str) -> &str {
 fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
     v1::IncidentRow {
         incident: row.incident.to_string(),
-        // Empty when the text of the title was disposed of.
+        // Empty if the text of the title was disposed of.
         title: row.title.unwrap_or_default(),
         severity: row.severity,
         tlp: row.tlp,

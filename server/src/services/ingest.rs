@@ -1,12 +1,12 @@
-//! Takes segments in: they are judged in a cage, made durable on the replicas and acknowledged, in this order and no other.
+//! Receives segments: judges them in a cage, makes them durable on the replicas and acknowledges them, in this order and no other.
 //!
-//! Guarantee: nothing is acknowledged before it is verified and durable (I4). Of hostile bytes this process itself parses only
-//! headers of a few hundred bytes. Overload slows senders down and drops nothing.
+//! Guarantee: nothing is acknowledged before it is verified and durable (I4). This process itself parses only headers of a few
+//! hundred hostile bytes. Overload slows senders down and drops nothing.
 //!
-//! In reading order: [`upload`] takes a call's messages; [`begin`] judges whose they are; [`budget`] bounds what it may hold;
-//! [`slots`] lets one call work on a collection; [`segment`] takes one segment with what [`warm`] knows; [`verifier`] drives a
-//! caged process, in which [`child`] runs, and [`pipe`] is their protocol; [`quarantine`] keeps what is not evidence; [`finish`]
-//! and [`interrupt`] end a collection; [`resume`] ends one after a crash.
+//! In reading order: [`upload`] receives a call's messages; [`begin`] decides whose collection it is; [`budget`] bounds what ingest
+//! holds; [`slots`] lets one call work on a collection; [`segment`] takes one segment, with the state that [`warm`] keeps;
+//! [`verifier`] drives a caged process, in which [`child`] runs, and [`pipe`] is their protocol; [`quarantine`] keeps bytes that are
+//! not evidence; [`finish`] and [`interrupt`] end a collection; [`resume`] finishes one after a crash.
 
 pub(crate) mod begin;
 pub(crate) mod budget;
@@ -36,26 +36,26 @@ use slots::Slots;
 use verifier::Program;
 use warm::Warm;
 
-/// Uploads at the same time; each holds a caged process. Others wait on the wire.
+/// Most uploads at the same time; each has a caged process. Others wait on the wire.
 const UPLOADS_MAX: usize = 64;
 
-/// Bytes of segments between wire and disks: 512 MiB, or 64 typical segments.
+/// Most bytes of segments between wire and disks: 512 MiB, or 64 typical segments.
 const INGEST_BYTES_MAX: u64 = 512 << 20;
 
-/// Warm verifiers that wait for endpoints whose connection was cut.
+/// Most warm verifiers that wait for endpoints whose connection was cut.
 const WARM_MAX: usize = 32;
 
-/// The service that takes evidence in.
+/// The service that receives evidence.
 pub struct Ingest {
     /// The collector whose evidence this is.
     pub(crate) collector: Arc<Collector>,
-    /// Told when copies are lacking.
+    /// Told when a copy is missing.
     upkeep: Arc<Upkeep>,
-    /// Room for uploads.
+    /// Limits what uploads may hold.
     budget: Budget,
     /// Running uploads.
     pub(crate) uploads: Arc<Slots<Digest, Warm>>,
-    /// Collections whose verifier is fed from the stores at the same time.
+    /// Limits how many verifiers read their collections from the stores at the same time.
     refeed: Semaphore,
     /// Wakes people who watch an order.
     pub(crate) watches: Arc<OrderWatches>,
@@ -64,7 +64,7 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Ready for uploads.
+    /// Builds the service.
     #[must_use]
     pub fn new(
         collector: Arc<Collector>,
@@ -83,7 +83,7 @@ impl Ingest {
         }
     }
 
-    /// The drain: nothing new is begun, and whoever waits for room goes.
+    /// Begins the drain: no new upload begins, and calls that wait for room end.
     pub(crate) fn close(&self) {
         self.budget.close();
     }

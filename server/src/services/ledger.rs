@@ -1,4 +1,4 @@
-//! LedgerService: checkpoints, entries, proofs, and the check of everything that is stored.
+//! LedgerService: checkpoints, entries, proofs, and the check of everything in the stores.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::failure::{Failure, OrFailure as _};
 use crate::log::ledger::FsckOptions;
 use crate::rows;
 
-/// Answers that wait for the reader.
+/// Most answers that wait for the reader.
 const ANSWERS_LEN: usize = 64;
 
 /// Entries fetched at once: one bundle.
 const BUNDLE: usize = 256;
 
-/// Problems told of one check: enough to see what kind of disaster it is; the log has them all.
+/// Most problems that one check reports: enough to see what kind of disaster it is. The log has them all.
 const PROBLEMS_MAX: usize = 1000;
 
-/// The service.
+/// The service of the ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger(pub Arc<Collector>);
 
@@ -49,7 +49,7 @@ impl LedgerService for Ledger {
         _request: Request<CheckpointRequest>,
     ) -> Result<Response<CheckpointResponse>, Status> {
         let published = self.0.recorder.sequencer().log().published();
-        // An empty stamp of size 0 says on the wire that there is none.
+        // On the wire, an empty stamp of size 0 means that there is none.
         let (stamp, stamped_size) = newest_stamp(&self.0).await?.unwrap_or_default();
         let newest = self.0.cosigning.newest();
         Ok(Response::new(CheckpointResponse {
@@ -151,7 +151,7 @@ fn cosigners(collector: &Collector) -> Vec<Cosigner> {
         .collect()
 }
 
-/// The stamp of the newest stamped checkpoint, and what it covers.
+/// The stamp of the newest stamped checkpoint, and that checkpoint's size.
 async fn newest_stamp(collector: &Collector) -> Result<Option<(Vec<u8>, u64)>, Failure> {
     let newest = collector.db.read_async(rows::stamps::of_newest_checkpoint).await?;
     let Some(rows::stamps::StampRow { size, stamp: digest, .. }) = newest else {

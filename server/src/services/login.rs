@@ -1,7 +1,7 @@
 //! Logs persons in: a challenge, the roster key's signature over it, an entry, a certificate for 12 hours.
 //!
-//! Guarantee: a challenge works once, for 60 seconds, for the person who asked. The entry is written before the certificate
-//! leaves. The answer does not reveal who is in the roster. Not here: what a session may do (`certs::access`).
+//! Guarantee: a challenge works once, for 60 seconds, for the person who asked. The collector writes the entry before the
+//! certificate leaves. The answer does not reveal who is in the roster. Not here: what a session may do (`certs::access`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,25 +19,25 @@ use tokio::time::Instant;
 use crate::collector::Collector;
 use crate::failure::{Failure, OrFailure as _, chain};
 
-/// How long a challenge is good.
+/// How long a challenge is valid.
 const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
 
-/// Challenges that wait at the same time; at 100 bytes each a megabyte. The listener's rate limit fills it in hours.
+/// Most challenges that wait at the same time: at 100 bytes each, one megabyte. At the listener's rate limit, filling it takes hours.
 const CHALLENGES_MAX: usize = 10_000;
 
-/// Challenges that were given out and not used.
+/// Challenges that were issued and are not used yet.
 #[derive(Debug, Default)]
 pub struct Challenges {
     waiting: Mutex<BTreeMap<[u8; 32], (PersonId, Instant)>>,
 }
 
 impl Challenges {
-    /// A fresh challenge for whoever says to be `person`.
+    /// Draws a fresh challenge for a caller who claims to be `person`.
     pub fn draw(&self, person: PersonId, now: Instant) -> Result<[u8; 32], Failure> {
         let mut challenge = [0; 32];
         getrandom::fill(&mut challenge).or_unavailable("draw a challenge")?;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that another thread drew a moment later is new.
+        // A challenge that another thread drew a moment later counts as new.
         waiting.retain(|_, (_, drawn)| now.saturating_duration_since(*drawn) < CHALLENGE_LIFE);
         if waiting.len() >= CHALLENGES_MAX {
             return Err(Failure::new(Class::Overloaded, "too many logins wait; try again in a minute"));
@@ -46,7 +46,7 @@ impl Challenges {
         Ok(challenge)
     }
 
-    /// Uses a challenge up. False unless it was drawn for `person` less than 60 seconds ago.
+    /// Uses up a challenge. False unless it was drawn for `person` less than 60 seconds ago.
     pub fn use_up(&self, challenge: &[u8; 32], person: &PersonId, now: Instant) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.remove(challenge).is_some_and(|(drawn_for, drawn)| {
@@ -55,10 +55,10 @@ impl Challenges {
     }
 }
 
-/// Answers a signed login with a certificate chain, DER, leaf first.
+/// Answers a signed login with a certificate chain: DER, leaf first.
 ///
 /// # Errors
-/// `Unidentified` for whatever is wrong with the signatures or the challenge.
+/// `Unidentified` for every fault in the signatures or the challenge.
 pub async fn login(
     collector: &Collector,
     challenges: &Challenges,

@@ -1,7 +1,7 @@
-//! Mirrors, as the collector knows them: signed acts admit and retire them, their key certifies them, they report on evidence.
+//! Mirrors at the collector: signed acts admit and retire them, the collector certifies their keys, and they report on evidence.
 //!
-//! Guarantee: every mirror was admitted by an act of an endpoint-admin, and an id is admitted once. A statement about evidence
-//! is recorded once per mirror and collection, signed by the act key that the admission names. Not here: what a mirror checks
+//! Guarantee: an act of an endpoint-admin admitted every mirror, and an id is admitted once. The collector records a statement about
+//! evidence once per mirror and collection, signed by the act key that the admission names. Not here: what a mirror checks
 //! (crate `mirror`, which trusts nothing here).
 
 pub(crate) mod wire;
@@ -30,10 +30,10 @@ use crate::rows::condition::{Condition, Denied};
 use crate::rows::mirrors::{live, of_kind};
 use crate::rows::{self, DbError};
 
-/// Records `mirror.admitted`. The caller has weighed the act.
+/// Records `mirror.admitted`. The caller has verified the act.
 ///
 /// # Errors
-/// When its keys are not a mirror's, or the id or a key is taken.
+/// If the keys cannot be a mirror's, or the id or a key is taken.
 pub async fn admit(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
     let mirror = named_mirror(&weighed.act)?;
     for (name, role) in [("witness_key", "witness"), ("mirror_key", "mirror")] {
@@ -76,10 +76,10 @@ pub async fn admit(collector: &Collector, weighed: Weighed) -> Result<Recorded, 
     Ok(recorded)
 }
 
-/// Records `mirror.retired` and cuts the mirror off.
+/// Records `mirror.retired` and disconnects the mirror.
 ///
 /// # Errors
-/// When there is no such mirror, or it is retired already.
+/// If there is no such mirror, or it was retired before.
 pub async fn retire(collector: &Collector, weighed: Weighed) -> Result<Recorded, Failure> {
     let mirror = named_mirror(&weighed.act)?;
     let id = mirror.to_string();
@@ -102,7 +102,7 @@ pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError>
     Ok(())
 }
 
-/// A certificate for the mirror whose TLS key made the request.
+/// Issues a certificate for the mirror whose TLS key made the request.
 pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
     let fingerprint = key.fingerprint().to_string();
@@ -127,14 +127,14 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
     collector.issue(&key, &identity, COLLECTOR_LIFE)
 }
 
-/// Refuses a mirror that is not admitted (any more).
+/// Refuses a mirror that is not admitted, or no longer.
 pub async fn check_admitted(collector: &Collector, mirror: &MirrorId) -> Result<(), Failure> {
     let id = mirror.to_string();
     let found = collector.db.read_async(move |reader| live(reader, &id)).await?;
     found.map(drop).ok_or_else(|| Failure::forbidden(format!("mirror {mirror} is not admitted here")))
 }
 
-/// An act of that type which the mirror made in its own name, for this deployment, and its key.
+/// Checks that an act is of that type and that the mirror made it in its own name, for this deployment. Returns the act and its key.
 fn own_act(
     collector: &Collector,
     mirror: &MirrorId,
@@ -160,7 +160,7 @@ fn own_act(
 /// Records a mirror's statement that it holds a collection.
 ///
 /// # Errors
-/// When it is not the mirror's own, or says what the ledger contradicts.
+/// If the statement is not the mirror's own, or contradicts the ledger.
 pub async fn replicated(
     collector: &Collector,
     mirror: &MirrorId,
@@ -189,10 +189,10 @@ pub async fn replicated(
     Ok(recorded)
 }
 
-/// Records a mirror's statement that its copy of something is destroyed.
+/// Records a mirror's statement that it destroyed its copy of an object.
 ///
 /// # Errors
-/// When it is not the mirror's own, or no approved plan asks for it.
+/// If the statement is not the mirror's own, or no approved plan asks for the destruction.
 pub async fn disposed(collector: &Collector, mirror: &MirrorId, signed: Signed) -> Result<Recorded, Failure> {
     let (act, key) = own_act(collector, mirror, &signed, EntryType::DispositionConfirmed)?;
     let Some(incident) = act.incident.incident().cloned() else {

@@ -1,6 +1,6 @@
 //! Serves the files of the log to monitors (c2sp.org/tlog-tiles): `GET /ledger/checkpoint` and `/ledger/tile/…` on the main listener.
 //!
-//! Guarantee: it serves only files of the log, and only to those who may read its entries (`certs::access`). Not here: whether a
+//! Guarantee: it serves only files of the log, and only to callers that may read its entries (`certs::access`). Not here: whether a
 //! tile is right. A monitor checks tiles against the checkpoint, and so finds a store with a damaged one; fsck does the same.
 
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::blocking::blocking;
 use crate::collector::Collector;
 use crate::failure::chain;
 
-/// Tiles and bundles never change.
+/// The caching rule for tiles and bundles, which never change.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 
-/// The routes; the access table stands before them.
+/// The routes. The access table stands in front of them.
 pub fn routes(collector: Arc<Collector>) -> axum::Router {
     axum::Router::new().route("/ledger/{*path}", get(file)).with_state(collector)
 }

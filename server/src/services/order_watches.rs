@@ -1,7 +1,7 @@
-//! Wakes those who watch an order when something about it changed.
+//! Wakes the watchers of an order when something about it changed.
 //!
-//! Guarantee: level-triggered. A watcher that missed ten changes sees one wake-up and reads the present state; nothing
-//! queues, however slow the watcher. Not here: the state itself (`orders::queries`).
+//! Guarantee: level-triggered. A watcher that missed ten changes sees one wake-up and reads the present state. Nothing
+//! queues, however slow the watcher is. Not here: the state itself (`orders::queries`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use evidence::digest::Digest;
 use tokio::sync::watch;
 
-/// One wake-up counter for each order somebody watches.
+/// One wake-up counter for each order that somebody watches.
 #[derive(Debug, Default)]
 pub struct OrderWatches {
     counters: Mutex<BTreeMap<Digest, watch::Sender<u64>>>,
@@ -21,7 +21,7 @@ impl OrderWatches {
         self.lock().entry(*order).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    /// Something about `order` changed.
+    /// Wakes the watchers of `order`.
     pub fn changed(&self, order: &Digest) {
         let mut counters = self.lock();
         if let Some(counter) = counters.get(order) {

@@ -1,11 +1,11 @@
 //! Orders: responders issue them, second persons approve them, endpoints receive them, people watch them.
 //!
-//! Guarantee: an order goes out only when its entry is in the ledger, it is in force, and it is approved where its roster asks.
-//! The endpoint alone decides whether to obey, and it gets every proof that it needs. A collector in the wrong hands can
+//! Guarantee: the collector delivers an order only if its entry is in the ledger, it is in force, and it is approved where its roster
+//! requires approval. The endpoint alone decides whether to obey, and it gets every proof that it needs. A hijacked collector can
 //! withhold orders, not invent them (I5).
 //!
-//! In reading order: [`mod@issue`] and [`mod@approve`] take what people sign; [`state`] says what follows from the records;
-//! [`package`] is what an endpoint gets; [`attend`] is its standing call; [`queries`] shows orders to people.
+//! In reading order: [`mod@issue`] and [`mod@approve`] take what people sign; [`state`] derives states from the records;
+//! [`package`] builds the delivery for an endpoint; [`attend`] is the endpoint's standing call; [`queries`] shows orders to people.
 
 pub(crate) mod approve;
 pub(crate) mod attend;
@@ -25,20 +25,20 @@ use crate::services::ingest::Ingest;
 use crate::services::order_watches::OrderWatches;
 use attend::Sent;
 
-/// The service that carries orders to endpoints and shows what became of them.
+/// The service that delivers orders to endpoints and shows their progress.
 pub struct OrderDesk {
     /// The collector whose orders these are.
     pub(crate) collector: Arc<Collector>,
-    /// Where running uploads are ended.
+    /// Ends running uploads.
     ingest: Arc<Ingest>,
-    /// Orders that wait for an endpoint's answer.
+    /// Orders that were sent and wait for an endpoint's answer.
     sent: Sent,
     /// Wakes people who watch an order.
     watches: Arc<OrderWatches>,
 }
 
 impl OrderDesk {
-    /// Nothing is sent yet.
+    /// Builds the service. Nothing is sent yet.
     #[must_use]
     pub fn new(collector: Arc<Collector>, ingest: Arc<Ingest>, watches: Arc<OrderWatches>) -> Self {
         Self { collector, ingest, sent: Sent::default(), watches }

@@ -1,7 +1,7 @@
 //! The only way to stored evidence: lists, items, objects.
 //!
-//! Guarantee: `evidence.accessed` is durable before the first record or byte of content leaves. The digest of a whole item is
-//! checked; if it was not, the reader is told. Hostile bytes are opened in a cage. Not here: who may call (`certs::access`).
+//! Guarantee: `evidence.accessed` is durable before the first record or byte of content leaves. The collector checks the digest of a
+//! whole item; if it could not, it tells the reader. It opens hostile bytes in a cage. Not here: who may call (`certs::access`).
 
 pub(crate) mod access;
 pub(crate) mod item;
@@ -17,21 +17,21 @@ use tokio::sync::Semaphore;
 use crate::collector::Collector;
 use crate::services::ingest::verifier::Program;
 
-/// Caged processes that serve reads.
+/// Most caged processes that serve reads at the same time.
 const READERS_MAX: usize = 8;
 
-/// The service that shows evidence.
+/// The service that lets people read evidence.
 pub struct Reads {
     /// The collector whose evidence this is.
     pub(crate) collector: Arc<Collector>,
-    /// Caged processes that serve reads at the same time.
+    /// Limits the caged processes that serve reads.
     readers: Semaphore,
     /// The caged program.
     pub(crate) program: Program,
 }
 
 impl Reads {
-    /// Ready for readers.
+    /// Builds the service.
     #[must_use]
     pub fn new(collector: Arc<Collector>, program: Program) -> Self {
         Self { collector, readers: Semaphore::new(READERS_MAX), program }

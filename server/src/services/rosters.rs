@@ -1,7 +1,7 @@
-//! Publishes new rosters while the collector runs: an operator drops the signed file, the collector puts it in force.
+//! Publishes new rosters while the collector runs: an operator drops the signed file, and the collector puts it in force.
 //!
-//! Guarantee: it publishes only the next version, signed by the pinned authority. Persons who left lose their connections at
-//! once. The collector cannot make a roster. Not here: signing one (`exhibit authority`).
+//! Guarantee: it publishes only the next version, signed by the pinned authority. Persons whom the new roster omits lose their
+//! connections at once. The collector cannot make a roster. Not here: signing one (`exhibit authority`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ use crate::rows::condition::{Condition, Denied};
 /// How often to look for a dropped roster.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Where an operator drops a roster, in the run directory.
+/// The path in the run directory where an operator drops a roster.
 pub fn drop_path(run_directory: &Path) -> PathBuf {
     run_directory.join("roster-next.signed")
 }
 
-/// Where a refusal is explained.
+/// The path of the file that explains a refusal.
 pub fn refusal_path(run_directory: &Path) -> PathBuf {
     run_directory.join("roster-next.refused")
 }
@@ -70,10 +70,10 @@ fn answer(run_directory: &Path, drop_path: &Path, refused: Option<&Failure>) -> 
     durable::remove(drop_path)
 }
 
-/// Publishes a roster: the entry, then the force.
+/// Publishes a roster: first records the entry, then puts the roster in force.
 ///
 /// # Errors
-/// When it is not the next one of the pinned authority.
+/// If it is not the next roster of the pinned authority.
 pub async fn publish(collector: &Collector, bytes: &[u8]) -> Result<(), Failure> {
     let published =
         collector.people.successor(bytes).map_err(|error| Failure::precondition(chain(&error)))?;

@@ -24,16 +24,16 @@ use crate::rows::scrubs::{self, ScrubRow};
 use crate::rows::{self, DbError};
 use crate::upkeep::{Upkeep, repairs};
 
-/// Answers that wait for the reader.
+/// Most answers that wait for the reader.
 const ANSWERS_LEN: usize = 16;
 
-/// Problems told of one call: enough to see what kind they are of.
+/// Most problems that one call reports: enough to see of what kind they are.
 const PROBLEMS_MAX: usize = 100;
 
-/// How often progress is told when nothing changes: the caller sees that the call lives.
+/// How often to report progress when nothing changes, so that the caller sees that the call is alive.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// The service.
+/// The service of stores.
 #[derive(Clone)]
 pub struct Stores(pub Arc<Upkeep>);
 
@@ -98,7 +98,7 @@ impl StoreService for Stores {
     }
 }
 
-/// Asks for a pass over each store and tells of it until those passes have ended.
+/// Asks for a pass over each store, and reports on those passes until they have ended.
 async fn watch_scrub(
     upkeep: &Upkeep,
     wanted: &BTreeSet<String>,
@@ -110,7 +110,7 @@ async fn watch_scrub(
     for store in wanted {
         upkeep.scrubber.ask(store);
     }
-    // A pass counts when it ended after it was asked for.
+    // A pass counts if it ended after this request.
     let ended = |rows: &std::collections::BTreeMap<String, ScrubRow>, store: &String| {
         let newer = |row: &ScrubRow| row.ended_ms != 0 && before.get(store).is_none_or(|old| *old != *row);
         rows.get(store).is_some_and(newer)
@@ -192,7 +192,7 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
         .map_err(Failure::from)
 }
 
-/// Asked of the store itself: its marker is read.
+/// Asks the store itself, by reading its marker.
 fn state(store: &dyn Store) -> (&'static str, String) {
     if store.has_failed() {
         return ("failed", "a flush failed; repair the disk and restart the collector".to_owned());
@@ -225,6 +225,6 @@ fn scrub_state(row: ScrubRow) -> ScrubState {
 async fn slow_scrub(upkeep: &Upkeep) -> Result<String, Failure> {
     let collector = &*upkeep.collector;
     let bytes = collector.db.read_async(scrubs::bytes_to_read).await?;
-    // On the wire an empty text says that it is fast enough.
+    // On the wire, an empty text means that the pace is fast enough.
     Ok(upkeep.scrubber.pace.too_slow(bytes).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Disposal on the collector: a plan, two approvals, destruction store by store, and what the ledger says of it.
+//! Disposal on the collector: a plan, two approvals, destruction store by store, and the ledger's entries about it.
 //!
 //! Guarantee: the collector destroys nothing without a [`store::Warrant`]. Only a chain with two approvals, and with nothing that
 //! keeps the evidence, yields one. A hold waits for the destruction of at most one object. Not here: the rules for an approval
@@ -29,7 +29,7 @@ pub use brake::Brake;
 pub use finished::mark_disposed;
 pub use plans::{plan, show};
 
-/// By how much the time of an entry may lie before the look at the clock that let it through.
+/// How far an entry's time may lie before the moment when the collector checked the clock for it.
 const ENTRY_LAG: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Records a person's approval of a plan.
@@ -84,7 +84,7 @@ fn refuse_if_kept(tx: &Connection, incident: &IncidentId, now: evidence::time::T
         .map_err(|kept| Denied::no(Class::Precondition, format!("evidence of {incident} is kept: {kept}")))
 }
 
-/// Refuses while a collection still arrives: a plan names all there is.
+/// Refuses while a collection still arrives, because a plan names everything there is.
 fn refuse_while_running(tx: &Connection, incident: &IncidentId) -> Result<(), Denied> {
     let rows = crate::rows::collections::of_incident(tx, Some(incident))?;
     match rows.iter().find(|row| row.state == CollectionState::Running) {

@@ -1,7 +1,7 @@
-//! Reports stored evidence that is missing or changed, and its repair, to the ledger.
+//! Reports missing or changed evidence in a store, and its repair, to the ledger.
 //!
-//! Guarantee: when a store lacks evidence that it should have, or has it damaged, one entry `evidence.fixity_failed` and an error
-//! in the log say so, once until the object is repaired. Each repair of such an object is an entry as well. Nothing is deleted.
+//! Guarantee: if a store lacks evidence that it should have, or holds it damaged, one entry `evidence.fixity_failed` and an error
+//! in the log report it, once until the object is repaired. Each repair of such an object is an entry as well. Nothing is deleted.
 //! Not here: making copies (`repair`); the search (`sweep`, `scrub`, fsck).
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::metrics;
 use crate::rows;
 use crate::upkeep::Upkeep;
 
-/// The name that entries use for "every store", when no store has the object any more.
+/// The name that entries use for "every store", if no store has the object any more.
 pub const ALL: &str = "all";
 
 /// The collection that a key's object belongs to.
@@ -28,7 +28,7 @@ pub fn collection_of(key: &Key) -> Option<Digest> {
     }
 }
 
-/// Records that `store` lacks an object that it should have. Does so once until the object is repaired.
+/// Records that `store` lacks an object that it should have, once until the object is repaired.
 pub async fn failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     let _turn = upkeep.fixity.lock().await;
     if is_disposed(upkeep, key, store).await? {
@@ -43,7 +43,7 @@ pub async fn failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failu
     record(upkeep, EntryType::EvidenceFixityFailed, key, store).await
 }
 
-/// Takes the missing copy out of the count until it is repaired.
+/// Stops counting the missing copy until it is repaired.
 async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     if key.kind() != KeyKind::Segment {
         return Ok(());
@@ -63,7 +63,7 @@ async fn count(upkeep: &Upkeep, key: &Key, store: &str) -> Result<(), Failure> {
     upkeep.collector.db.write_async(move |tx| rows::lost(tx, &key, copies)).await.map_err(Failure::from)
 }
 
-/// Whether an object is missing because two persons approved its disposal.
+/// True if an object is missing because two persons approved its disposal.
 pub async fn is_disposed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     let (key, store) = (key.clone(), store.to_owned());
     upkeep
@@ -83,13 +83,13 @@ async fn newest(upkeep: &Upkeep, key: &Key, store: &str) -> Result<Option<EntryT
     newest.await.map_err(Failure::from)
 }
 
-/// Whether the newest entry about an object on a store says that it failed.
+/// True if the newest entry about an object on a store says that it failed.
 pub async fn is_failed(upkeep: &Upkeep, key: &Key, store: &str) -> Result<bool, Failure> {
     Ok(newest(upkeep, key, store).await? == Some(EntryType::EvidenceFixityFailed))
 }
 
-/// Records repaired replicas: each one that an entry had called failed, and of those that had never been there one for each
-/// collection and store.
+/// Records repaired replicas. Each replica that an entry had called failed gets its own entry. Replicas that were never there share
+/// one entry for each collection and store.
 pub async fn repaired(upkeep: &Upkeep, repaired: Vec<(String, Key)>) -> Result<(), Failure> {
     let _turn = upkeep.fixity.lock().await;
     let mut first: BTreeMap<(Digest, String), Key> = BTreeMap::new();
@@ -112,7 +112,7 @@ pub async fn repaired(upkeep: &Upkeep, repaired: Vec<(String, Key)>) -> Result<(
 }
 
 async fn record(upkeep: &Upkeep, type_: EntryType, key: &Key, store: &str) -> Result<(), Failure> {
-    // Objects of no collection (rosters, orders) have no chain of evidence to stand in: the log line is all there is.
+    // Objects outside collections (rosters, orders) have no chain of evidence, so only the log line reports them.
     let Some(collection) = collection_of(key) else {
         return Ok(());
     };

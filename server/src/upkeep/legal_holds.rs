@@ -16,21 +16,21 @@ use crate::upkeep::Upkeep;
 
 /// How often to look for holds that changed.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a bucket that failed is left alone.
+/// How long to leave a bucket alone after it failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Collections told in one round.
+/// Most collections whose holds are set in one round.
 const AT_ONCE: u32 = 16;
 
-/// Whether a store can hold objects by itself.
+/// True if a store can hold objects by itself.
 fn can_hold(store: &dyn Store) -> bool {
     store.capabilities().is_some_and(|seen| seen.lock != LockProof::None)
 }
 
-/// Rounds until the drain.
+/// Runs rounds until the drain.
 pub async fn keep_holds_set(upkeep: &Upkeep, store: Arc<dyn Store>) {
     let mut wait = LOOK;
     while upkeep.collector.pause(wait).await {
-        // What a bucket that was away at the start can do is known when it is back.
+        // If a bucket was away at the start, its abilities are known only when it is back.
         if !can_hold(store.as_ref()) {
             wait = PATIENCE;
             continue;
@@ -51,7 +51,7 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
     let due = upkeep.collector.db.read_async(move |db| hold_marks::due(db, &asked, AT_ONCE)).await?;
     let mut failed = None;
     for task in due {
-        // No object is made again between the list and the mark.
+        // While we have the turn, no repair writes an object again between the list and the mark.
         let _repairs = upkeep.repairs.turn().await;
         let place = Arc::clone(store);
         let set = blocking(move || set_hold(place.as_ref(), &task)).await?;
@@ -62,7 +62,7 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
                 continue;
             }
         };
-        // Crash now: they are set once more, which changes nothing.
+        // Crash now: the holds are set once more, which changes nothing.
         let marked = name.clone();
         upkeep.collector.db.write_async(move |tx| hold_marks::done(tx, &marked, &task)).await?;
         let collection = task.collection;
@@ -71,7 +71,7 @@ async fn round(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<(), Failure> {
     failed.map_or(Ok(()), Err)
 }
 
-/// Sets or clears the hold on every object of the collection that is there; returns how many.
+/// Sets or clears the hold on every object of the collection that is there. Returns their number.
 fn set_hold(store: &dyn Store, task: &HoldTask) -> Result<u64, StoreError> {
     let mut objects = 0;
     for room in ["segments", "seals"] {
@@ -128,7 +128,7 @@ mod tests {
         };
         assert!(objects.contains(&made) && objects.len() > 6);
         assert_eq!(told(0), objects);
-        // Nothing is due until a repair says that it made one again: then all are told once more.
+        // Nothing is due until a repair reports that it wrote an object again. Then all holds are set once more.
         runtime.block_on(round(upkeep, &store)).unwrap();
         assert_eq!(told(objects.len()), []);
         let (name, id) = (store.identity().store.clone(), scene.id);

@@ -21,11 +21,11 @@ use crate::rows::condition::Denied;
 use crate::rows::retention::Standing;
 use crate::rows::{self, DbError};
 
-/// A store whose lock nobody lifts.
+/// A store whose locks nobody can lift.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compliance {
     pub store: String,
-    /// How long it keeps each object from its writing on.
+    /// How long it keeps each object after writing it.
     pub length: Duration,
 }
 
@@ -52,10 +52,10 @@ pub fn of(replicas: &Replicas) -> Vec<Compliance> {
         .collect()
 }
 
-/// Refuses to place evidence of an incident now under a lock that would outlast its retention.
+/// Refuses to place evidence of an incident now if the store's lock would outlast the incident's retention.
 ///
 /// # Errors
-/// The refusal, naming store and dates.
+/// A refusal that names store and dates.
 pub fn may_place(
     reader: &Connection,
     incident: &IncidentId,
@@ -84,10 +84,10 @@ pub fn may_place(
     Ok(())
 }
 
-/// The same at the moment of writing, for an upload.
+/// As [`may_place`], at the moment of writing, for an upload.
 ///
 /// # Errors
-/// The refusal: the sender waits and tries again, the operator is told.
+/// The refusal. The sender waits and tries again, and the log tells the operator.
 pub async fn check_placing(collector: &Collector, chain: &Chain) -> Result<(), Failure> {
     let locks = of(&collector.replicas);
     if locks.is_empty() {
@@ -112,10 +112,10 @@ pub async fn check_placing(collector: &Collector, chain: &Chain) -> Result<(), F
     }
 }
 
-/// Refuses a retention that ends before the locks of what was placed.
+/// Refuses a retention that ends before the locks of stored evidence.
 ///
 /// # Errors
-/// The refusal, with the date; or when database or stores do not answer.
+/// A refusal that names the date, or an error if database or stores do not answer.
 pub async fn check_retention(
     collector: &Collector,
     incident: &IncidentId,
@@ -147,8 +147,8 @@ pub async fn check_retention(
     }
 }
 
-/// The latest end of a lock on what was placed: as the store tells of each collection's newest segment, and as its settings
-/// make it at the latest.
+/// The latest end of a lock on stored evidence. Takes the store's answer for each collection's newest segment, and the latest end
+/// that the store's settings allow.
 fn latest(
     replicas: &Replicas,
     rows: &[(CollectionRow, u64, Digest)],

@@ -34,22 +34,22 @@ pub(crate) const ROOMS: [&str; 10] = [
     "targets/",
 ];
 
-/// A replica that was thought missing has other bytes: it is queued as damaged, so that the ledger hears of it before.
+/// A replica that counted as missing holds other bytes. It is queued again as damaged, so that the ledger records the damage first.
 pub(crate) const OTHER_BYTES: &str = "other bytes are there; it is queued as damaged now";
 
-/// What one round of repair did.
+/// The result of one round of repair.
 #[derive(Debug, Default)]
 pub struct RepairReport {
     /// Replicas that are right now.
     pub repaired: Vec<RepairTask>,
-    /// Replicas that could not be made, with the reason; they stay queued.
+    /// Replicas that could not be repaired, with the reason. They stay queued.
     pub failed: Vec<(RepairTask, String)>,
 }
 
-/// Repairs what the queue held and was due. What is repaired stays queued until [`finish_repairs`]: the caller records it first.
+/// Repairs the replicas that are due. They stay queued until [`finish_repairs`], because the caller records them first.
 ///
 /// # Errors
-/// When the database fails; a store that fails is in the report.
+/// If the database fails. The report names stores that fail.
 pub fn repair_due(
     replicas: &Replicas,
     db: &Db,
@@ -72,11 +72,11 @@ pub fn repair_due(
     Ok(report)
 }
 
-/// Takes repaired replicas out of the queue, counts anew on how many stores each is, and lets the collections that have all
-/// their copies by that be `stored`.
+/// Removes repaired replicas from the queue, counts again how many stores have each, and marks collections as `stored` that now have
+/// all their copies.
 ///
 /// # Errors
-/// When the database fails; then they are repaired again, which changes nothing.
+/// If the database fails. The replicas are then repaired again, which changes nothing.
 pub fn finish_repairs(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> Result<(), DbError> {
     if repaired.is_empty() {
         return Ok(());
@@ -86,12 +86,12 @@ pub fn finish_repairs(replicas: &Replicas, db: &Db, repaired: &[RepairTask]) -> 
         for (task, copies) in &done {
             crate::rows::repair_done(tx, task, *copies)?;
         }
-        // After the queue: whatever waits there keeps a collection degraded.
+        // Do this after the queue is updated: any part that waits there keeps a collection degraded.
         crate::rows::collections::mark_repaired(tx)
     })
 }
 
-/// Stores that hold the object in the length that most of them have it; `None` for what has no count.
+/// Number of stores that hold the object in the length that most of them have; `None` if its copies are not counted.
 fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
     let key = Some(&task.key).filter(|key| key.kind() == KeyKind::Segment)?;
     let target = replicas.stores().iter().find(|store| store.identity().store == task.store)?;
@@ -99,13 +99,13 @@ fn copies_of(replicas: &Replicas, task: &RepairTask) -> Option<u32> {
     Some(replicas.copies_of(key, length).copies)
 }
 
-/// Brings one replica in order. Safe to repeat.
+/// Repairs one replica. It is safe to repeat.
 fn repair(replicas: &Replicas, task: &RepairTask) -> Result<(), String> {
     let key = &task.key;
     let target = replicas.stores().iter().find(|store| store.identity().store == task.store);
     let target = target.ok_or_else(|| format!("store {} is not configured any more", task.store))?;
     match key.kind() {
-        // The sequencer brings a lagging store up to date, tiles before checkpoint; nobody else writes these.
+        // Only the sequencer writes these. It brings up a lagging store, tiles before checkpoint.
         KeyKind::Checkpoint | KeyKind::Tile | KeyKind::Marker => return Ok(()),
         _ => {}
     }
@@ -133,11 +133,11 @@ fn describe(error: &StoreError) -> String {
     }
 }
 
-/// Compares the listings of all stores and queues what one lacks. Finds what was written while a store was away, also
-/// when the queue itself was lost. Returns how many were queued.
+/// Compares the listings of all stores and queues what one lacks. So it finds what was written while a store was away, even
+/// if the queue itself was lost. Returns how many replicas it queued.
 ///
 /// # Errors
-/// `Unreadable` when no store can be listed. A store that cannot be listed is not scanned.
+/// `Unreadable` if no store can be listed. It skips a store that cannot be listed.
 pub fn scan_for_missing(replicas: &Replicas, sink: &dyn WantingSink) -> Result<u64, ReplicaError> {
     let mut queued = 0;
     for room in ROOMS {
@@ -203,7 +203,7 @@ mod tests {
         }
         assert_eq!(db.read(crate::rows::repairs_waiting).unwrap(), 0);
         assert_eq!(scan_for_missing(&replicas, &crate::rows::QueueSink(db.clone())).unwrap(), 0);
-        // What a store lost without anybody noticing is found by comparing the listings.
+        // If a store lost an object unnoticed, comparing the listings finds it.
         let alone = Key::document(&Sha256::digest(b"{}\n").into());
         replicas.stores()[0].create(&alone, b"{}\n").unwrap();
         assert_eq!(scan_for_missing(&replicas, &crate::rows::QueueSink(db.clone())).unwrap(), 1);

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Objects to repair in one round.
 const AT_ONCE: usize = 64;
 
-/// Wakes the repairer, and serialises its rounds with whoever must not meet one.
+/// Wakes the repairer, and serialises its rounds with callers that must not meet one.
 #[derive(Debug, Default)]
 pub(crate) struct Repairs {
     due: Notify,
@@ -36,7 +36,7 @@ pub(crate) struct Repairs {
 }
 
 impl Repairs {
-    /// Something may be due.
+    /// Wakes the repairer, because something may be due.
     pub(crate) fn wake(&self) {
         self.due.notify_one();
     }
@@ -98,7 +98,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let now = crate::clock::now();
     let due = upkeep.collector.db.read_async(move |db| rows::repairs_due(db, now.unix_ms(), AT_ONCE)).await?;
     let due = still_wanted(upkeep, due).await?;
-    // A read that fell over to another store queued what it met.
+    // A read that had to use another store queued the damaged replica that it met.
     for task in due.iter().filter(|task| task.wanting == Wanting::Damaged) {
         fixity::failed(upkeep, &task.key, &task.store).await?;
     }
@@ -128,7 +128,7 @@ pub async fn round(upkeep: &Upkeep) -> Result<Round, Failure> {
     let keys = report.repaired.iter().map(|task| (task.store.clone(), task.key.clone()));
     let keys: Vec<(String, Key)> = keys.collect();
     for (_, key) in &keys {
-        // A store came back, or a scrub mended it: there is a whole one, and no mirror needs to send another.
+        // A whole copy exists, because a store came back or a scrub mended it. No mirror needs to send one.
         upkeep.wants.remove(key);
     }
     fixity::repaired(upkeep, keys).await?;
@@ -149,7 +149,7 @@ async fn ask_mirrors(upkeep: &Upkeep, key: &Key) -> Result<(), Failure> {
     }
     let (replicas, looked) = (upkeep.collector.replicas.clone(), key.clone());
     let read = blocking(move || replicas.read(&looked)).await?;
-    // A store that is away may have it: it is not fetched over the line for that.
+    // A store that is away may have the object. Do not fetch it from a mirror for that alone.
     if read.is_err_and(|error| error.class() != StoreErrorClass::Transient) {
         tracing::warn!(%key, "No store has it whole; mirrors are asked for it");
         upkeep.wants.ask(key);
@@ -157,17 +157,17 @@ async fn ask_mirrors(upkeep: &Upkeep, key: &Key) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stores an object that a mirror gave wherever it is missing, and records the repair. Its bytes have the digest of its key.
+/// Stores an object from a mirror wherever it is missing, and records the repair. Its bytes must have the digest of its key.
 ///
 /// # Errors
-/// `Unavailable` if no store took it: the object stays wanted, and the mirror may offer it again.
+/// `Unavailable` if no store took it. The object stays wanted, and the mirror may offer it again.
 pub async fn accept_given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(), Failure> {
     let _turn = upkeep.repairs.turn().await;
     if !upkeep.wants.has(&key) {
-        // Another mirror was first.
+        // Another mirror came first.
         return Ok(());
     }
-    // Approved for disposal since it was asked for: it would come back.
+    // Its disposal was approved after the request. Storing it would bring it back.
     if fixity::is_disposed(upkeep, &key, fixity::ALL).await? {
         upkeep.wants.remove(&key);
         return Ok(());
@@ -197,14 +197,14 @@ pub async fn accept_given(upkeep: &Upkeep, key: Key, bytes: Vec<u8>) -> Result<(
     blocking(move || finish_repairs(&replicas, &db, &tasks))
         .await?
         .or_unavailable("work off the repair queue")?;
-    // Crash before: it is asked for again, and found whole.
+    // Crash before this line: the collector asks for it again, and finds it whole.
     upkeep.wants.remove(&key);
     tracing::info!(%key, "Repaired from a mirror");
     Ok(())
 }
 
-/// Writes the object to every store that lacks it, except those that destroyed it under a plan (`closed`). Damaged bytes are
-/// moved aside. Returns the stores that have it now, and why one has not.
+/// Writes the object to every store that lacks it, except those that destroyed it under a plan (`closed`). Moves damaged bytes
+/// aside. Returns the stores that have it now, and why another one does not.
 fn place(
     replicas: &Replicas,
     key: &Key,
@@ -228,7 +228,7 @@ fn place(
     (made, failed)
 }
 
-/// Drops tasks whose object an approved plan destroys: a repair would write it again meanwhile.
+/// Drops tasks whose object an approved plan destroys: a repair would write it again.
 async fn still_wanted(upkeep: &Upkeep, due: Vec<rows::RepairTask>) -> Result<Vec<rows::RepairTask>, Failure> {
     let sorted = upkeep.collector.db.write_async(move |tx| {
         let now = crate::clock::now();

@@ -1,8 +1,8 @@
 //! Re-reads and re-hashes everything that each store should hold, at a set pace, for ever.
 //!
-//! Guarantee: within `every`, each object of each store was read whole at least once, as long as `rate_max` allows it; otherwise a
-//! warning says so. Before the scrub looks at the next object, a damaged or missing one is in the ledger
-//! (`evidence.fixity_failed`), in the log and in the repair queue. After a restart a pass continues where it stopped. The scrub
+//! Guarantee: within `every`, the scrub reads each object of each store whole at least once, if `rate_max` allows it; otherwise a
+//! warning says so. If an object is damaged or missing, the ledger (`evidence.fixity_failed`), the log and the repair queue have it
+//! before the scrub looks at the next object. After a restart a pass continues where it stopped. The scrub
 //! waits for a store that is away. Not here: making copies (`repair`); objects that no store has (`sweep`).
 
 use crate::config::pace::Pace;
@@ -33,7 +33,7 @@ use crate::upkeep::repair::ROOMS;
 /// How often progress is saved and shown to watchers.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a store that does not answer is left alone.
+/// How long to leave a store alone that does not answer.
 const AWAY: Duration = Duration::from_secs(60);
 
 /// How long the copy of a new object may take to reach a store, before its absence counts.
@@ -42,7 +42,7 @@ const ON_ITS_WAY: Duration = Duration::from_secs(10);
 /// How often to check whether a pass is due.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Who asks for passes and who watches them.
+/// Requests for passes, and their watchers.
 #[derive(Debug)]
 pub struct Scrubber {
     pub pace: Pace,
@@ -52,13 +52,13 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// A scrubber at rest.
+    /// A scrubber without requests.
     #[must_use]
     pub fn new(pace: Pace) -> Self {
         Self { pace, asked: Mutex::default(), wake: Notify::new(), rows: watch::Sender::new(BTreeMap::new()) }
     }
 
-    /// Asks for a pass over a store now, as fast as is allowed. One that goes on is hurried.
+    /// Asks for a pass over a store now, as fast as is allowed. Hurries a pass that is under way.
     pub fn ask(&self, store: &str) {
         self.asked_stores().insert(store.to_owned());
         self.wake.notify_waiters();
@@ -70,7 +70,7 @@ impl Scrubber {
     }
 
     fn asked_stores(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        // A set of names has no half state.
+        // A set of names has no half-changed state.
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,7 +98,7 @@ pub async fn scrub_store(upkeep: &Upkeep, store: Arc<dyn Store>) {
     }
 }
 
-/// Waits; false when the drain began.
+/// Waits. False if the drain began.
 async fn wait_unless_drained(upkeep: &Upkeep, length: Duration) -> bool {
     tokio::select! {
         () = upkeep.collector.intake.cancelled() => false,
@@ -107,7 +107,7 @@ async fn wait_unless_drained(upkeep: &Upkeep, length: Duration) -> bool {
     }
 }
 
-/// Waits until a pass is due and makes it. False when the drain began.
+/// Waits until a pass is due and makes it. False if the drain began.
 async fn scrub_when_due(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool, Failure> {
     let (scrub, name) = (&upkeep.scrubber, store.identity().store.clone());
     let kept = name.clone();
@@ -116,7 +116,7 @@ async fn scrub_when_due(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool,
     scrub.show_pass(&row);
     let goes_on = row.begun_ms != 0 && row.ended_ms == 0;
     if !goes_on {
-        // After a clock went back, the last pass began later than now: that is early as well.
+        // After the clock went back, the last pass seems to begin later than now. That counts as early as well.
         let is_early = |now: Time| {
             let age = now.unix_ms().checked_sub(row.begun_ms).map(Duration::from_millis);
             age.is_none_or(|age| age < scrub.pace.between())
@@ -170,7 +170,7 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
         let is_urgent = scrub.asked_stores().contains(&row.store);
         let rate = scrub.pace.rate(bytes, is_urgent);
         let share = Duration::from_secs_f64(length as f64 / rate as f64);
-        // Zero when the store was slower than the rate.
+        // Zero if the store was slower than the rate.
         let left = share.saturating_sub(begun.elapsed());
         tokio::select! {
             () = upkeep.collector.intake.cancelled() => {
@@ -194,7 +194,7 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
     Ok(true)
 }
 
-/// Counts an object and raises what has to be raised. Returns its length.
+/// Counts an object and reports its faults. Returns its length.
 async fn record_object(
     upkeep: &Upkeep,
     row: &mut ScrubRow,
@@ -223,9 +223,9 @@ async fn record_object(
     let (store, object) = (row.store.clone(), key.clone());
     let is_known = upkeep.collector.db.read_async(move |db| rows::is_wanting(db, &store, &object)).await?;
     match wanting {
-        // Known to lack it: it was away when the object was written, and the copy is on its way.
+        // The store is known to lack it: it was away when the object was written, and the copy is on its way.
         Wanting::Missing if is_known => return Ok(length),
-        // It may be on its way to this store while another has it already.
+        // The object may be on its way to this store while another store has it already.
         Wanting::Missing if arrives(upkeep, key, place).await? => return Ok(length),
         Wanting::Missing => row.missing += 1,
         Wanting::Damaged => row.damaged += 1,
@@ -237,8 +237,8 @@ async fn record_object(
     Ok(length)
 }
 
-/// Whether an object is merely on its way. Of segments and seals the row tells, which is written last; others are small
-/// and are waited for.
+/// True if an object is only on its way. The row of a segment or seal is written last, so it tells. Other objects are small,
+/// so wait for them.
 async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<bool, Failure> {
     if let Some((collection, digest)) = fixity::collection_of(key).zip(key.digest().map(Digest)) {
         let is_acknowledged = upkeep
@@ -265,7 +265,7 @@ async fn arrives(upkeep: &Upkeep, key: &Key, store: &Arc<dyn Store>) -> Result<b
     Ok(false)
 }
 
-/// The store's own copy of the ledger: every tile is derived again from the entries; those that are wrong are mended from a
+/// Checks the store's own copy of the ledger: derives every tile again from the entries, and mends wrong ones from a
 /// store that has the same tree.
 async fn check_ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRow) -> Result<(), Failure> {
     let key = upkeep.collector.recorder.sequencer().log().keys().clone();
@@ -298,7 +298,7 @@ async fn check_ledger(upkeep: &Upkeep, store: &Arc<dyn Store>, row: &mut ScrubRo
 async fn save(upkeep: &Upkeep, row: &ScrubRow) -> Result<(), Failure> {
     let kept = row.clone();
     upkeep.collector.db.write_async(move |tx| scrubs::save(tx, &kept)).await?;
-    // After the row: who is told of a pass may look there.
+    // After the row is saved, because a watcher of the pass may look there.
     upkeep.scrubber.show_pass(row);
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::upkeep::Upkeep;
 use crate::upkeep::fixity;
 use crate::upkeep::repair::scan_for_missing;
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
     /// Objects that records name and no store has.
@@ -28,10 +28,10 @@ pub struct Swept {
     pub orphans: u64,
 }
 
-/// Looks around.
+/// Compares stores and records.
 ///
 /// # Errors
-/// When database, stores or ledger do not answer; what was done until then stays done.
+/// If database, stores or ledger do not answer. What was done until then stays done.
 pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
     let mut swept = Swept::default();
     let (replicas, sink) = (upkeep.collector.replicas.clone(), QueueSink(upkeep.collector.db.clone()));
@@ -46,7 +46,7 @@ pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
             let now = crate::clock::now();
             let mut rows = Vec::new();
             for row in rows::collections::of_incident(db, None)? {
-                // What two persons disposed of is not missing.
+                // A collection that two persons disposed of is not missing.
                 let is_disposed = crate::rows::fence::disposal_of(db, &row.id, now)?.is_some();
                 rows.push((row, is_disposed));
             }
@@ -68,7 +68,7 @@ pub async fn sweep(upkeep: &Upkeep) -> Result<Swept, Failure> {
     Ok(swept)
 }
 
-/// Checks that every acknowledged object of a collection is somewhere. Lengths only: fsck re-hashes.
+/// Checks that some store has every acknowledged object of a collection. Compares lengths only; fsck re-hashes.
 async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) -> Result<u64, Failure> {
     let segments = upkeep.collector.segments_of(row.number).await?;
     let mut keys: Vec<(Key, Option<u64>)> =
@@ -85,7 +85,7 @@ async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) 
             if sizes.iter().any(|size| size.as_ref().is_ok_and(is_right)) {
                 continue;
             }
-            // A store that is away may hold it: silence is not absence.
+            // A store that is away may hold it: its silence does not prove absence.
             let is_sure = sizes.iter().all(|size| match size {
                 Ok(_) => true,
                 Err(error) => error.class() == StoreErrorClass::NotFound,
@@ -99,7 +99,7 @@ async fn check(upkeep: &Upkeep, row: &CollectionRow, named: &mut BTreeSet<Key>) 
     .await?;
     for key in &lost {
         fixity::failed(upkeep, key, fixity::ALL).await?;
-        // Queued on each store: a mirror may have it.
+        // Queue it for each store, because a mirror may have it.
         let (replicas, sink, lost) =
             (upkeep.collector.replicas.clone(), QueueSink(upkeep.collector.db.clone()), key.clone());
         blocking(move || {
@@ -120,7 +120,7 @@ fn keys_of(collection: &[u8; 32], segment: &SegmentRow) -> [(Key, Option<u64>); 
     ]
 }
 
-/// Segments and seals that no row names: written, never acknowledged. Reported, never deleted.
+/// Segments and seals that no row names: they were written and never acknowledged. They are reported and never deleted.
 async fn orphans(upkeep: &Upkeep, named: BTreeSet<Key>) -> Result<u64, Failure> {
     let replicas = upkeep.collector.replicas.clone();
     let orphans = blocking(move || {

@@ -1,7 +1,7 @@
 //! The list of evidence that no store of the collector has whole, and for which it asks mirrors (docs/spec/mirror.md, *Repair*).
 //!
-//! Guarantee: the list holds only keys whose digest covers the whole content, so whatever a mirror gives is either right or
-//! refused. It is bounded, and no key stays for ever: it leaves when the object was repaired here, when it was disposed of, or
+//! Guarantee: the list holds only keys whose digest covers the whole content, so an object from a mirror is either right or
+//! refused. The list is bounded, and no key stays for ever: it leaves when the object was repaired here, when it was disposed of, or
 //! when no mirror gave it within [`LIFE`]. It lives in memory only: the repair queue fills it again while an object is missing.
 //! Not here: what happens to an object that arrives (`upkeep::repairs`).
 
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 use store::{Key, KeyKind};
 use tokio::sync::watch;
 
-/// Keys that are wanted at once. The others wait in the repair queue for their turn.
+/// Most keys that are wanted at once. The others wait in the repair queue for their turn.
 const WANTS_MAX: usize = 1024;
 
-/// How long an object is wanted in one go. Every mirror that is connected was told several times by then: none has it, or it
-/// is not missed any more. The next repair that fails asks again, behind those that never had their turn.
+/// How long a key stays wanted. By then every connected mirror was told several times: none has the object, or nobody
+/// misses it any more. The next repair that fails asks again, after those that never had their turn.
 const LIFE: Duration = Duration::from_secs(1800);
 
-/// What is wanted now.
+/// The objects that are wanted now.
 #[derive(Debug)]
 pub struct Wants {
-    /// With the time since when.
+    /// Each key, with the time since which it is wanted.
     keys: Mutex<BTreeMap<Key, Instant>>,
     changed: watch::Sender<u64>,
 }
@@ -34,7 +34,7 @@ impl Default for Wants {
 }
 
 impl Wants {
-    /// Asks mirrors for an object. Texts are not asked for: one that is gone was erased.
+    /// Asks mirrors for an object. Never asks for a text: a missing text was erased.
     pub fn ask(&self, key: &Key) {
         self.ask_at(key, Instant::now());
     }
@@ -51,17 +51,17 @@ impl Wants {
         }
     }
 
-    /// Whether an object is wanted.
+    /// True if an object is wanted.
     pub fn has(&self, key: &Key) -> bool {
         self.keys_at(Instant::now()).contains_key(key)
     }
 
-    /// It is there now.
+    /// Removes an object that is there now.
     pub fn remove(&self, key: &Key) {
         self.keys_at(Instant::now()).remove(key);
     }
 
-    /// Nobody misses what this says yes to: it was disposed of.
+    /// Removes the objects for which `is_gone` returns true: they were disposed of.
     pub fn forget(&self, is_gone: impl Fn(&Key) -> bool) {
         self.keys_at(Instant::now()).retain(|key, _| !is_gone(key));
     }
@@ -71,22 +71,22 @@ impl Wants {
         self.keys_at(Instant::now()).keys().cloned().collect()
     }
 
-    /// Tells of additions.
+    /// Reports additions.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Those whose time is not over.
+    /// The keys whose time is not over.
     fn keys_at(&self, now: Instant) -> MutexGuard<'_, BTreeMap<Key, Instant>> {
-        // A map of keys has no half state.
+        // A map of keys has no half-changed state.
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have read its clock a moment later: that key is new.
+        // Another thread may have read its clock a moment later. Such a key counts as new.
         keys.retain(|_, since| now.saturating_duration_since(*since) < LIFE);
         keys
     }
 }
 
-/// Objects whose digest covers every byte. A document's covers its first line only: its signatures could be another's.
+/// True if the key's digest covers every byte. A document's digest covers its first line only: another's signatures could follow.
 pub fn can_be_asked(key: &Key) -> bool {
     matches!(key.kind(), KeyKind::Segment | KeyKind::Seal | KeyKind::Targets | KeyKind::Stamp)
 }
@@ -124,7 +124,7 @@ mod tests {
         let before = begin + LIFE - Duration::from_secs(1);
         wants.ask_at(&key(2, 0), before);
         assert!(!wants.keys_at(before).contains_key(&key(2, 0)), "there is no room yet");
-        // Asked again while it is wanted, it is not wanted longer: or nothing would ever make room.
+        // Asking again does not extend the time, because otherwise no room would ever become free.
         wants.ask_at(&key(1, 0), before);
         wants.ask_at(&key(2, 0), begin + LIFE);
         let now: Vec<Key> = wants.keys_at(begin + LIFE).keys().cloned().collect();

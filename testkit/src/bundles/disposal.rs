@@ -1,4 +1,4 @@
-//! What comes behind the evidence: the end of the incident, two approvals, destruction store by store. Each step can be told wrong.
+//! The entries after the evidence: the end of the incident, two approvals, destruction store by store. A test can falsify each step.
 
 use evidence::bundle::Overview;
 use evidence::digest::Digest;
@@ -11,17 +11,17 @@ use evidence::time::Time;
 
 use super::*;
 
-/// Stores of the collector that hold the evidence.
+/// Ids of the collector's stores that hold the evidence.
 pub const STORES: [&str; 2] = ["store-a", "store-b"];
 
-/// Entries behind those of the bundle, a minute apart.
+/// Entries after those of the bundle, a minute apart.
 pub struct Ending<'a> {
     pub drafts: &'a mut Vec<Draft>,
     minute: u32,
 }
 
 impl<'a> Ending<'a> {
-    /// An incident that is closed and whose time has come.
+    /// Closes the incident, and lets its retention end.
     pub fn of(drafts: &'a mut Vec<Draft>) -> Self {
         let mut ending = Self { drafts, minute: 31 };
         ending.person(EntryType::IncidentClosed, "alice", ALICE, &[]);
@@ -34,7 +34,7 @@ impl<'a> Ending<'a> {
         format!("11:{:02}:00", self.minute)
     }
 
-    /// Retention until a time of the bundle's day.
+    /// Sets the retention to a time of the bundle's day.
     pub fn keep_until(&mut self, time: &str) {
         let until = at(time).to_string();
         self.person(EntryType::RetentionChanged, "bob", BOB, &[("until", &until)]);
@@ -57,13 +57,13 @@ impl<'a> Ending<'a> {
         event
     }
 
-    /// An act of a person about the incident.
+    /// Adds an act of a person about the incident.
     pub fn person(&mut self, type_: EntryType, by: &str, number: u8, refs: &[(&str, &str)]) -> Digest {
         let by = format!("person:{by}");
         self.act(type_, incident(), refs, |draft| draft.signed(&by, number))
     }
 
-    /// The incident's chain as it is.
+    /// Folds the incident's chain as it is now.
     fn course(&self) -> Course {
         let mut course = Course::new("acme".parse().unwrap(), INCIDENT.parse().unwrap());
         let of_incident = self.drafts.iter().filter(|draft| draft.chain == incident());
@@ -102,7 +102,7 @@ impl<'a> Ending<'a> {
         self.act(EntryType::DispositionExecuted, incident(), &refs, collector)
     }
 
-    /// By a mirror's act key.
+    /// Adds a confirmation, signed by a mirror's act key.
     pub fn confirmed(
         &mut self,
         plan: &evidence::disposal::Plan,
@@ -116,7 +116,7 @@ impl<'a> Ending<'a> {
         self.act(EntryType::DispositionConfirmed, incident(), &refs, signed)
     }
 
-    /// Everything that a plan names, gone from each store.
+    /// Adds the destruction of everything that a plan names, on each store.
     pub fn destroyed(&mut self, plan: &evidence::disposal::Plan) {
         for object in plan.objects() {
             for store in STORES {
@@ -130,7 +130,7 @@ fn own_nothing() -> ActObject {
     ActObject { document: vec![], signatures: vec![] }
 }
 
-/// Takes an entry whatever it says: the exporter who forges folds like this.
+/// Takes an entry whatever it says: an exporter who forges would fold like this.
 fn fold(
     course: &mut Course,
     entry: (u64, Time, EntryType, Digest),
@@ -151,7 +151,7 @@ fn fold(
     });
 }
 
-/// Whether a person is an approver of the roster in force at an entry.
+/// True if the person is an approver in the roster that is in force at an entry.
 fn is_approver(files: &Files, published: &[(u64, String)], index: u64, act: &Act) -> bool {
     let version = published.iter().rfind(|(at, _)| *at < index).map(|(_, version)| version);
     let Some(document) = version.and_then(|version| files.get(&format!("deployment/roster-{version}.json")))
@@ -164,7 +164,7 @@ fn is_approver(files: &Files, published: &[(u64, String)], index: u64, act: &Act
         .any(|one| act.by == by_actor(&format!("person:{}", one.id)) && one.roles.contains(&Role::Approver))
 }
 
-/// The certificate that a bundle's own entries make, whether they hold or not.
+/// Makes the certificate from the bundle's own entries, whether they are valid or not.
 pub fn certificate(files: &Files) -> Option<Vec<u8>> {
     let mut course = Course::new("acme".parse().unwrap(), INCIDENT.parse().unwrap());
     let entry_of = |name: &str| {
@@ -194,7 +194,7 @@ pub fn certificate(files: &Files) -> Option<Vec<u8>> {
     Some(json::to_document(&course.destruction(&retired.collect())?).unwrap())
 }
 
-/// The evidence of these collections is left out, as it is when it was disposed of, and the certificate says what the entries say.
+/// Leaves out the evidence of these collections, as after a disposal. The certificate repeats what the entries say.
 pub fn without_evidence(files: &mut Files, collections: &[Digest]) {
     for id in collections {
         let folder = format!("evidence/{id}/");

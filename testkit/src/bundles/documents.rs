@@ -19,7 +19,7 @@ use ledger::{KeyType, NoteSigner};
 use super::*;
 use crate::people;
 
-/// A self-signed certificate made once; nothing here looks inside.
+/// A self-signed certificate, made once. These tests do not look inside.
 pub const CA: &str = "-----BEGIN CERTIFICATE-----
 MIIBMjCB5aADAgECAhReuKbHPWuIoCj2AIQjpYdgVlIuXzAFBgMrZXAwDzENMAsG
 A1UEAwwEYWNtZTAeFw0yNjExMjEyMzQ4NDZaFw0zNjExMTgyMzQ4NDZaMA8xDTAL
@@ -53,7 +53,7 @@ pub fn first_roster() -> Roster {
             person("bob", BOB, &[Role::Approver]),
             person("cat", CAT, &[Role::EndpointAdmin]),
             person("dan", DAN, &[Role::Analyst]),
-            // Leaves with the second roster.
+            // The second roster no longer names her.
             person("eve", EVE, &[Role::Responder]),
         ],
         rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
@@ -136,7 +136,7 @@ pub fn other_incident() -> Chain {
     Chain::Incident("INC-2026-0008".parse().unwrap())
 }
 
-/// The file and the digest of a title.
+/// Makes the file and the digest of a title.
 pub fn title(text: &str) -> (Vec<u8>, Digest) {
     Detail { salt: FixedBytes([3; 16]), text: text.into() }.encode().unwrap()
 }
@@ -209,7 +209,7 @@ pub fn by_actor(text: &str) -> Actor {
 }
 
 impl Recipe<'_> {
-    /// An order of alice's that asks web-03 and db-01 for everything.
+    /// An order by alice that asks web-03 and db-01 for everything.
     pub(super) fn order_under(&self, roster: &Signed) -> Order {
         Order {
             type_: OrderType,

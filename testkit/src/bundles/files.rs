@@ -1,4 +1,4 @@
-//! The files of a bundle: what a test reads in them and does to them, and where they lie when a verifier reads them.
+//! The files of a bundle: helpers that read and change them, and the folder where a verifier finds them.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub(super) fn put(files: &mut Files, name: &str, signed: &Signed) {
     files.extend(signed.split(name));
 }
 
-/// SHA256SUMS of the files as they are, and its signature by a key.
+/// Writes SHA256SUMS of the files as they are, with its signature by a key.
 pub fn sum(files: &mut Files, number: u8) {
     let mut sums = Sums::new();
     for (name, bytes) in files.iter().filter(|(name, _)| !UNCOVERED.contains(&name.as_str())) {
@@ -28,7 +28,7 @@ pub fn sum(files: &mut Files, number: u8) {
     files.insert("SHA256SUMS.sig".into(), armour.into_bytes());
 }
 
-/// Reads a document of a bundle, changes it, and writes it back without its signatures being asked.
+/// Reads a document of a bundle, changes it, and writes it back with its old signatures.
 pub fn edit<T: serde::de::DeserializeOwned + serde::Serialize>(
     files: &mut Files,
     name: &str,
@@ -52,7 +52,7 @@ pub fn collections_by_endpoint(files: &Files) -> BTreeMap<(String, u32), Vec<Dig
     found
 }
 
-/// The enrolments of a bundle, last name first: no test may lean on the order of its endpoints.
+/// The enrolments of a bundle, last name first: no test may depend on the order of its endpoints.
 pub fn enrolled(files: &Files) -> Vec<EnrolledKey> {
     let names =
         files.keys().filter(|name| name.starts_with("deployment/enrolment-") && name.ends_with(".json"));
@@ -96,7 +96,7 @@ pub fn read(folder: &Path) -> Files {
     files
 }
 
-/// Where bundles lie: a shell script trips over blanks, tar over a colon, and both over what is no ASCII.
+/// A folder whose name breaks careless scripts: shells on blanks, tar on a colon, and both on non-ASCII characters.
 const ODD_PLACE: &str = "a b/host:dïr ☃ [x]/-案件 'q'";
 
 /// A bundle and a trust directory on disk, below a folder with blanks and non-ASCII characters in its name.
@@ -112,7 +112,7 @@ impl Laid {
         laid
     }
 
-    /// The folder of both, for what else a test writes.
+    /// The folder of both, for other files of a test.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().join(ODD_PLACE)
     }

@@ -1,4 +1,4 @@
-//! Endpoints beside web-03: met in an order that is not that of their names, one of them re-enrolled past its tenth generation.
+//! Endpoints beside web-03: met in another order than that of their names; one of them in generations 2 and 10.
 
 use evidence::digest::Digest;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
@@ -19,19 +19,19 @@ use super::*;
 pub struct Machine {
     pub endpoint: &'static str,
     pub generation: u32,
-    /// Its evidence key; the two numbers behind it are its TLS key and its token's key.
+    /// Number of its evidence key. The next two numbers are its TLS key and its token's key.
     pub key: u8,
     pub collects: bool,
-    /// The key that signs its delegation and its manifest: its own in a good bundle.
+    /// Number of the key that signs its delegation and its manifest; in a good bundle its own.
     pub signs: u8,
-    /// How far its clock is ahead of UTC, in minutes: somebody set it to local time.
+    /// How far its clock is ahead of UTC, in minutes, because somebody set it to local time.
     pub ahead_min: i64,
-    /// The host under which it dials the collector.
+    /// The host name or address at which it dials the collector.
     pub dials: &'static str,
 }
 
 impl Machine {
-    /// An endpoint that does not collect, whose clock is right, and which dials an IPv6 address.
+    /// An endpoint that does not collect, whose clock is right, and that dials an IPv6 address.
     pub const fn enrolled(endpoint: &'static str, generation: u32, key: u8) -> Self {
         Self { endpoint, generation, key, collects: false, signs: key, ahead_min: 0, dials: "[2001:db8::7]" }
     }
@@ -67,7 +67,7 @@ impl Machine {
 const KIRITIMATI: i64 = 14 * 60;
 const ST_JOHNS: i64 = -(3 * 60 + 30);
 
-/// The endpoints that every bundle of these tests has beside web-03, in the order in which the collector met them.
+/// The endpoints beside web-03 in every bundle of these tests, in the order in which the collector met them.
 pub const MACHINES: [Machine; 4] = [
     Machine { ahead_min: KIRITIMATI, ..Machine::enrolled("mail-07", 1, 100) },
     Machine { ahead_min: ST_JOHNS, dials: "192.0.2.7", ..Machine::enrolled("db-01", 10, 110) },
@@ -81,7 +81,7 @@ pub fn all_collect() -> Vec<Machine> {
 }
 
 impl Recipe<'_> {
-    /// Token and enrolment of each machine, and their entries in the order of meeting.
+    /// Makes token and enrolment of each machine. Returns their entries in the order of meeting.
     pub(super) fn enrol_machines(&self, files: &mut Files) -> Vec<Draft> {
         let mut drafts = Vec::new();
         for (number, machine) in self.machines.iter().enumerate() {
@@ -131,7 +131,7 @@ impl Recipe<'_> {
         drafts
     }
 
-    /// Order, approval and stored collection of each machine that collects, and their entries.
+    /// Makes order, approval and stored collection of each machine that collects. Returns their entries.
     pub(super) fn collect_from_machines(&self, files: &mut Files, roster: &Signed) -> Vec<Draft> {
         let mut drafts = Vec::new();
         let collecting = self.machines.iter().filter(|machine| machine.collects);
@@ -246,7 +246,7 @@ impl Recipe<'_> {
     }
 }
 
-/// The entry of a roster behind the second.
+/// Drafts the entry of a roster after the second.
 pub(super) fn published(roster: &Signed) -> Draft {
     let version = roster.read::<Roster>().unwrap().version.to_string();
     let refs = [("roster", roster.digest().to_string()), ("version", version)];

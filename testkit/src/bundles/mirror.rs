@@ -1,4 +1,4 @@
-//! A mirror of the deployment, and what it states of the stored collection; each part can be told wrong.
+//! A mirror of the deployment, and its statement about the stored collection. A test can falsify each part.
 
 use evidence::digest::Digest;
 use evidence::entry::{EntryType, pairs};
@@ -9,14 +9,14 @@ use super::*;
 /// Act key of the mirror.
 pub const BACKUP: u8 = 70;
 
-/// The statement's parts.
+/// The parts of the statement.
 pub struct Told {
     pub signer: u8,
     pub by: &'static str,
     pub mirror: &'static str,
-    /// Another manifest than the stored one.
+    /// A manifest to state instead of the stored one.
     pub manifest: Option<Digest>,
-    /// What is added to the index of `collection.stored` for `size`.
+    /// The number to add to the index of `collection.stored` for `size`.
     pub above: i64,
     pub retired: Retired,
 }
@@ -47,7 +47,7 @@ fn retired(time: &str) -> Draft {
     })
 }
 
-/// Adds `mirror.admitted` before the incident and `evidence.replicated` right behind `collection.stored`.
+/// Adds `mirror.admitted` before the incident, and `evidence.replicated` right after `collection.stored`.
 pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
     let vkey = |number, role: &str| {
         signer(number, &format!("backup-1/{role}")).verifier_key(ledger::KeyType::CosignatureV1).to_string()

@@ -1,4 +1,4 @@
-//! A whole bundle becomes a partial production of chosen items, as a collector makes it: from the seals and the container.
+//! Turns a whole bundle into a partial production of chosen items, as a collector makes it: from the seals and the container.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub fn stored_id(files: &Files) -> Digest {
     *of.iter().find(|id| files.contains_key(&format!("evidence/{id}/manifest.json"))).unwrap()
 }
 
-/// All record lines of web-03's stored collection, out of its seals.
+/// Reads all record lines of web-03's stored collection from its seals.
 pub fn lines(files: &Files) -> Vec<Vec<u8>> {
     lines_of(files, &stored_id(files))
 }
@@ -37,7 +37,7 @@ fn lines_of(files: &Files, id: &Digest) -> Vec<Vec<u8>> {
     lines
 }
 
-/// An item's content out of its container.
+/// Reads an item's content from its container.
 fn content(files: &Files, id: &Digest, record: &ItemRecord) -> Vec<u8> {
     let container = &files[&format!("evidence/{id}/container.tar.zst")];
     let footer = &container[container.len() - SeekTable::FOOTER_BYTES..];
@@ -56,12 +56,12 @@ fn content(files: &Files, id: &Digest, record: &ItemRecord) -> Vec<u8> {
     out
 }
 
-/// Keeps these items of web-03's stored collection and nothing else of any.
+/// Keeps only these items of web-03's stored collection, and nothing of any other.
 pub fn produce(files: &mut Files, chosen: &[u64]) {
     produce_from(files, &[(stored_id(files), chosen)]);
 }
 
-/// Keeps these items of these collections and nothing else of any.
+/// Keeps only these items of these collections.
 pub fn produce_from(files: &mut Files, chosen: &[(Digest, &[u64])]) {
     let mut items = Files::new();
     for (id, chosen) in chosen {
@@ -97,7 +97,7 @@ pub fn produce_from(files: &mut Files, chosen: &[(Digest, &[u64])]) {
     });
 }
 
-/// What the files of a partial production come to.
+/// The selection that the files of a partial production show.
 pub fn selection(files: &Files) -> Selection {
     let mut selection = Selection::new();
     let records: BTreeSet<&String> = files.keys().filter(|name| name.ends_with(".record")).collect();

@@ -1,4 +1,4 @@
-//! The steps of a bundle: documents are signed, collections sealed, entries logged, files summed, the export recorded.
+//! The steps of a bundle: sign documents, seal collections, log entries, sum files, record the export.
 
 use evidence::bundle::{BundleVersion, Overview, allowed_signers, consistency};
 use evidence::digest::Digest;
@@ -108,7 +108,7 @@ impl Recipe<'_> {
                 order: delegation.order,
                 attempt: attempt.into(),
             };
-            // The first attempt is cut after two of its segments, the second has two in all.
+            // The first attempt was cut off after two of its segments. The second has two segments in all.
             let (long, cuts, keep) = if attempt == 1 {
                 (&vec![0; 2_200_000], vec![1, 1], 2)
             } else {
@@ -176,11 +176,11 @@ impl Recipe<'_> {
                     head = (entry.envelope.seq, ledger::leaf_hash(bytes).into());
                     format!("custody/{:06}", entry.envelope.seq)
                 }
-                // Logins are no part of a bundle, so the deployment's chain has gaps in it.
+                // A bundle holds no logins, so its deployment's chain has gaps.
                 Chain::Deployment if entry.envelope.type_ != EntryType::LoginIssued => {
                     format!("custody/deployment/{index}")
                 }
-                // For hooks that want to put a true entry where it does not belong.
+                // For hooks that put a genuine entry where it does not belong.
                 _ => format!("{ELSEWHERE}{index}"),
             };
             files.insert(format!("{name}.entry"), bytes.clone());
@@ -228,7 +228,7 @@ impl Recipe<'_> {
         Bundle { files }
     }
 
-    /// Signs the sums, logs the export behind an entry of somebody else, and writes `export/`.
+    /// Signs the sums, logs the export after an entry of somebody else, and writes `export/`.
     fn export(&self, files: &mut Files, chains: &mut Chains, size: u64) {
         sum(files, self.sums_key);
         let overview: Overview = json::parse_document(&files["bundle.json"]).unwrap();

@@ -1,4 +1,4 @@
-//! An endpoint that the collector has enrolled, played by the test.
+//! An enrolled endpoint, played by the test.
 
 use certs::identity::Credentials;
 use certs::request::TlsKey;
@@ -20,20 +20,20 @@ use crate::clock::now;
 pub struct Endpoint {
     /// Its id.
     pub name: String,
-    /// Which enrolment under this id.
+    /// Generation of the enrolment.
     pub generation: Generation,
     /// Its evidence key.
     pub evidence: SigningKey,
     /// Its TLS key and certificates.
     pub credentials: Credentials,
-    /// What it pinned when it enrolled.
+    /// The pins that it took when it enrolled.
     pub accepted: Accepted,
-    /// The request that enrolled it, and its PKCS#10 request.
+    /// The request that enrolled it, with its PKCS#10 request.
     pub request: (Signed, Vec<u8>),
 }
 
 impl Endpoint {
-    /// Enrols under a token, and judges the collector's answer as an agent does.
+    /// Enrols under a token, and checks the collector's answer as an agent does.
     pub async fn enrol(lab: &Collector, token: &TokenString) -> Result<Self, tonic::Status> {
         let evidence = SigningKey::generate(getrandom::fill).unwrap();
         let tls_key = TlsKey::generate().unwrap();
@@ -79,8 +79,8 @@ impl Endpoint {
     }
 }
 
-/// The request to enrol under `token` with these keys, and its PKCS#10 request. An honest endpoint signs with the token's key, the evidence
-/// key and the TLS key.
+/// Makes the request to enrol under `token` with these keys, with its PKCS#10 request. An honest endpoint signs with the token's key, the
+/// evidence key and the TLS key.
 pub fn enrolment(
     token: &TokenString,
     evidence: &SigningKey,

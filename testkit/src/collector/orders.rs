@@ -1,4 +1,4 @@
-//! Orders of a responder, and what the collector proves of them.
+//! Orders of a responder, and checks of the collector's proofs about them.
 
 use evidence::digest::Digest;
 use evidence::entry::Entry;
@@ -22,7 +22,7 @@ pub fn limits() -> Limits {
     }
 }
 
-/// Two steps; sensitive with `environ`.
+/// A plan of two steps. It is sensitive if `environ` is true.
 pub fn plan(environ: bool) -> Plan {
     Plan::new(vec![Step::Host {}, Step::Processes(ProcessesStep { hash_exe: true, maps: true, environ })])
 }
@@ -50,7 +50,7 @@ pub fn order(lab: &Collector, incident: &str, targets: &TargetSet, plan: Plan) -
     }
 }
 
-/// The targets of an order, as they travel.
+/// The targets of an order, in their wire form.
 pub fn leaves(targets: &TargetSet) -> Vec<v1::TargetLeaf> {
     targets
         .targets()
@@ -63,7 +63,7 @@ pub fn leaves(targets: &TargetSet) -> Vec<v1::TargetLeaf> {
         .collect()
 }
 
-/// Issues an order for one endpoint; gives it signed.
+/// Issues an order for one endpoint. Returns the signed order.
 pub async fn issue(
     lab: &Collector,
     ada: &Session,
@@ -79,7 +79,7 @@ pub async fn issue(
     (order, signed)
 }
 
-/// Checks an entry's proof under the pinned log key, and gives the entry.
+/// Checks an entry's proof under the pinned log key, and returns the entry.
 pub fn proven(lab: &Collector, proven: &v1::ProvenEntry) -> Entry {
     let file = ledger::ProofFile::parse(&proven.proof).unwrap();
     assert!(file.verify(&ledger::leaf_hash(&proven.entry), &lab.policy()).unwrap().quorum_met);

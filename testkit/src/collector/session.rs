@@ -18,7 +18,7 @@ use crate::clock::{ago, later, now};
 pub struct Session {
     /// A connection under the session.
     pub channel: Channel,
-    /// Who it is.
+    /// The person's id.
     pub id: String,
     /// The key that signs acts.
     pub key: SigningKey,
@@ -55,7 +55,7 @@ impl Session {
         v1::ActRequest { act: Some(Signed::sign(&act, &[&self.key]).unwrap().into()), detail }
     }
 
-    /// Opens the next incident and gives its id.
+    /// Opens the next incident and returns its id.
     pub async fn open_incident(&self) -> String {
         let mut client = service::incident_client(self.channel.clone());
         let id = client.next_incident_id(v1::NextIncidentIdRequest {}).await.unwrap().into_inner().incident;
@@ -77,7 +77,7 @@ impl Session {
         )
     }
 
-    /// Enrols what a deployment has after a while: another endpoint, and `name` a second time. Gives the endpoint that is in force under
+    /// Enrols what a deployment has after a while: another endpoint, and `name` a second time. Returns the endpoint that is in force under
     /// `name`.
     pub async fn enrol_fleet(&self, lab: &Collector, name: &str) -> Endpoint {
         self.enrol(lab, "db-01", 1).await;

@@ -1,5 +1,5 @@
-//! Containers from their pieces, cut where a test likes: what the sealer's own key can sign is signed, so that only the rule at hand is
-//! broken.
+//! Containers built from their pieces and cut where a test likes. The forge signs everything again with the sealer's own key, so that only
+//! one rule is broken.
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,17 @@ pub struct Forge {
     pub records: Vec<ItemRecord>,
     pub identity: Identity,
     pub sealer: u8,
-    /// Frames in each segment but the last, which holds the rest.
+    /// Number of frames in each segment but the last, which holds the rest.
     pub cuts: Vec<usize>,
-    /// Segments that exist at all; fewer than were cut: interrupted.
+    /// Number of segments to keep. If it is smaller than the number of segments cut, the container is interrupted.
     pub keep: usize,
-    /// Put before, between and behind the frames.
+    /// Bytes to hide before, between and after the frames.
     pub hidden: [Vec<u8>; 3],
     /// Changes each header before it is signed.
     pub edit: fn(&mut SealHeader),
 }
 
-/// What was built of it.
+/// The built container.
 pub struct Built {
     /// Stored bytes and seal of each segment.
     pub segments: Vec<(Vec<u8>, Vec<u8>)>,
@@ -45,7 +45,7 @@ fn wall() -> FileTime {
     time(1_795_262_460, 5)
 }
 
-/// A record as the endpoint of a bundle took it.
+/// Adapts a record to the times of a bundle's endpoint.
 fn seen(mut record: ItemRecord) -> ItemRecord {
     (record.begun, record.ended) = (begun(), begun());
     if let Some(before) = &mut record.before {
@@ -54,7 +54,7 @@ fn seen(mut record: ItemRecord) -> ItemRecord {
     record
 }
 
-/// One of each, a file with a given name, a long file, a stream.
+/// Writes one item of each kind, a file with a given name, a long file, and a stream.
 fn write(identity: &Identity, sealer: u8, odd_file: &str, long: &[u8]) -> (Vec<u8>, Vec<ItemRecord>) {
     let params = Params {
         deployment: identity.deployment.clone(),
@@ -75,7 +75,7 @@ fn write(identity: &Identity, sealer: u8, odd_file: &str, long: &[u8]) -> (Vec<u
     (built.plain(), built.segments.iter().flat_map(|segment| final_records(&segment.seal)).collect())
 }
 
-/// The records of a seal, but for the one of an item that goes on behind it.
+/// The records of a seal, without the open record of an item that continues after it.
 fn final_records(seal: &[u8]) -> Vec<ItemRecord> {
     let count = usize::try_from(Seal::parse(seal).unwrap().header.items).unwrap();
     let mut records = records_of(seal);

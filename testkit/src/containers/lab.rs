@@ -1,4 +1,4 @@
-//! Containers as the writer makes them, with fixed keys, and what the verifier says of them.
+//! Containers that the writer makes with fixed keys, and the verifier's answer to them.
 
 use std::str::FromStr;
 
@@ -64,7 +64,7 @@ pub struct Lab {
 pub struct Built {
     pub segments: Vec<SealedSegment>,
     pub summary: ContainerSummary,
-    /// Without the outcomes members.
+    /// The records, without those of the outcomes members.
     pub records: Vec<ItemRecord>,
 }
 
@@ -73,7 +73,7 @@ impl Lab {
         Self::of(params(lanes), signer(), begun(), clocks())
     }
 
-    /// A writer of another container: items are taken at `begun`, segments are sealed at `clocks`.
+    /// A writer of another container. It takes items at `begun` and seals segments at `clocks`.
     pub fn of(params: Params, sealer: SigningKey, begun: FileTime, clocks: Clocks) -> Self {
         let writer = Writer::new(params, sealer).unwrap();
         Self { writer, segments: Vec::new(), records: Vec::new(), begun, clocks }
@@ -114,7 +114,8 @@ impl Lab {
         record
     }
 
-    /// Two folders, a file and its hard link of this name, a symlink, a denied file, a torn file, a sparse file; each record after `seen`.
+    /// Adds two folders, a file and its hard link of this name, a symlink, a denied file, a torn file, a sparse file. `seen` adapts each
+    /// record.
     pub fn one_of_each(&mut self, hard_link: &[u8], seen: fn(ItemRecord) -> ItemRecord) {
         self.add(seen(dir(b"/"))).unwrap();
         self.add(seen(dir(b"/etc"))).unwrap();
@@ -182,7 +183,7 @@ impl Built {
     }
 }
 
-/// One segment with one of everything: the worked example of docs/spec/container.md.
+/// One segment with one item of each kind: the worked example of docs/spec/container.md.
 pub fn small() -> Built {
     let mut lab = Lab::new(1);
     lab.one_of_each(b"/etc/hard", |record| record);

@@ -1,4 +1,4 @@
-//! A container of one segment in pieces. What the sealer's own key can sign is signed again, so that only the rule at hand is broken.
+//! A container of one segment in pieces. The sealer's own key signs again what it can sign, so that only one rule is broken.
 
 use evidence::container::{Malformed, SeekTable};
 use evidence::digest::Digest;
@@ -15,7 +15,7 @@ use crate::people::key;
 pub struct Pieces {
     pub plain: Vec<u8>,
     pub records: Vec<ItemRecord>,
-    /// Stored frames, when they are not those of `plain`.
+    /// The stored frames, if they differ from those of `plain`.
     pub frames: Option<Vec<Vec<u8>>>,
     pub before: Vec<u8>,
     pub table: Option<Vec<u8>>,
@@ -46,12 +46,12 @@ impl Pieces {
         }
     }
 
-    /// The seal and the segment.
+    /// Builds the seal and the segment.
     pub fn build(&self) -> (Vec<u8>, Vec<u8>) {
         self.build_with(|_| ())
     }
 
-    /// The seal and the segment; the header is changed before it is signed.
+    /// Builds the seal and the segment. `edit` changes the header before it is signed.
     pub fn build_with(&self, edit: impl FnOnce(&mut SealHeader)) -> (Vec<u8>, Vec<u8>) {
         let framed = || self.plain.chunks(1 << 20).map(|chunk| compress_frame(chunk, 1).unwrap()).collect();
         let frames: Vec<Vec<u8>> = self.frames.clone().unwrap_or_else(framed);
@@ -81,18 +81,18 @@ impl Pieces {
         (seal::make(&header, &records, &key(self.signer)).unwrap(), segment)
     }
 
-    /// Why the verifier refuses it.
+    /// The reason why the verifier refuses the container.
     pub fn defect(&self) -> Malformed {
         let (seal, segment) = self.build();
         verify_parts([(seal.as_slice(), segment.as_slice())]).unwrap_err()
     }
 
-    /// Where the data of an item begin in the plain stream.
+    /// The offset of an item's data in the plain stream.
     pub fn data(&self, n: usize) -> usize {
         usize::try_from(self.records[n].data.unwrap()).unwrap()
     }
 
-    /// Where the member of an item begins in the plain stream.
+    /// The offset of an item's member in the plain stream.
     pub fn at(&self, n: usize) -> usize {
         usize::try_from(self.records[n].at.unwrap()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What the sealer makes of a reader that does not keep to the order of messages: nothing that was announced is lost.
+//! The sealer against a reader that breaks the order of messages: nothing that the reader announced is lost.
 
 use std::os::fd::AsFd as _;
 

@@ -1,5 +1,5 @@
 //! Speaks c2sp.org/tlog-witness with one witness.
-//! Guarantee: bounded answers and times; what comes back is checked for form here and for truth by the caller.
+//! Guarantee: every answer and every wait is bounded. This module checks the form of an answer; the caller checks its truth.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use ledger::{Hash, Note};
 
 use crate::outbound::{HttpClient, HttpError, Question, check_url};
 
-/// One question, from connecting to the last byte: a mirror may take 10 s to fetch what it is to cosign.
+/// Time for one question, from connecting to the last byte. A mirror may need 10 s of it to fetch what it will cosign.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Content type of a 409's body.
 const SIZE_TYPE: &str = "text/x.tlog.size";
@@ -19,27 +19,27 @@ const SIZE_TYPE: &str = "text/x.tlog.size";
 /// What a witness said to `add-checkpoint`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// 200: these lines, unverified.
+    /// 200: these lines, not verified yet.
     Cosigned(Vec<NoteSignature>),
-    /// 409: it has cosigned this size.
+    /// 409: the witness has cosigned this size.
     Has(u64),
-    /// 422: what was shown does not continue what it cosigned.
+    /// 422: the head that we showed does not continue what the witness cosigned.
     Contradiction,
 }
 
 /// Asks one witness.
 #[derive(Debug, Clone)]
 pub struct WitnessClient {
-    /// Without the final slash.
+    /// The URL without its final slash.
     prefix: String,
     client: HttpClient,
 }
 
 impl WitnessClient {
-    /// A client of the witness at `url`.
+    /// Makes a client of the witness at `url`.
     ///
     /// # Errors
-    /// What is wrong with the URL, for the user.
+    /// Tells the user what is wrong with the URL.
     pub fn new(url: &str) -> Result<Self, String> {
         if check_url(url)?.query().is_some() {
             return Err(format!("`{url}` must be a URL without query"));
@@ -50,7 +50,7 @@ impl WitnessClient {
         })
     }
 
-    /// `add-checkpoint`: shows `note`, which continues `old` entries by `proof`.
+    /// Calls `add-checkpoint`: shows `note`, and `proof` that it continues a log of `old` entries.
     pub async fn add_checkpoint(&self, old: u64, proof: &[Hash], note: &[u8]) -> Result<Answer, AskError> {
         let mut body = format!("old {old}\n");
         for hash in proof {
@@ -76,7 +76,7 @@ impl WitnessClient {
         }
     }
 
-    /// The newest checkpoint it cosigned of the log called `origin`.
+    /// Fetches the newest checkpoint that the witness cosigned for the log called `origin`.
     pub async fn checkpoint(&self, origin: &str) -> Result<Note, AskError> {
         let path = format!("{}/checkpoint", Digest::of(origin.as_bytes()));
         let (status, _, answer) = self.ask(Method::GET, &path, Vec::new()).await?;
@@ -107,7 +107,7 @@ impl WitnessClient {
     }
 }
 
-/// A size in its one spelling, with or without the newline.
+/// Parses a size. Accepts one spelling only, with or without the final newline.
 fn size(text: &str) -> Result<u64, AskError> {
     let digits = text.strip_suffix('\n').unwrap_or(text);
     let size = digits.parse::<u64>().ok();
@@ -126,50 +126,50 @@ const fn meaning(status: StatusCode) -> &'static str {
 }
 
 impl AskError {
-    /// Asking again soon may help: a mirror is still fetching what it is to cosign.
+    /// True if asking again soon may help: a mirror is still fetching what it will cosign.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Status { status: 503 | 429, .. })
     }
 }
 
-/// A question that brought no answer of use.
+/// Why a question brought no useful answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// A line of its key that does not verify.
+    /// A line of the witness's key does not verify.
     #[error("its cosignature does not verify: {reason}")]
     Forged {
         /// Why.
         reason: String,
     },
-    /// No connection, or one that broke.
+    /// There was no connection, or it broke.
     #[error("not reached: {reason}")]
     Http {
         /// What happened.
         reason: String,
     },
-    /// Not in the form of the specification.
+    /// The answer does not have the form of the specification.
     #[error("{what}")]
     Malformed {
         /// What is wrong.
         what: &'static str,
     },
-    /// 200 without a line of the key that the policy names.
+    /// The witness answered 200, but without a line of the key that the policy names.
     #[error("it answered without a line of the key that the policy names")]
     NoLine,
-    /// Nothing of our own could be shown or kept.
+    /// The collector could not read what to show, or could not store the answer.
     #[error("{reason}")]
     Own {
         /// What happened.
         reason: String,
     },
-    /// Another history.
+    /// The witness holds another history of this log.
     #[error("it holds another history of this log: {reason}")]
     Contradiction {
         /// What it said.
         reason: String,
     },
-    /// A refusal.
+    /// The witness refused.
     #[error("status {status}: {meaning}")]
     Status {
         /// HTTP status.
@@ -177,10 +177,10 @@ pub enum AskError {
         /// What it means here.
         meaning: &'static str,
     },
-    /// No answer in time.
+    /// The witness did not answer in time.
     #[error("no answer in {after:?}")]
     Timeout {
-        /// How long was waited.
+        /// How long the collector waited.
         after: Duration,
     },
 }

@@ -1,11 +1,12 @@
 //! Stores two signed notes that cannot both be true: portable proof of a fork or a rollback.
-//! Guarantee: both notes are on disk before anybody is told. The first pair for a size and witness stays.
+//! Guarantee: both notes are on disk before the collector tells anybody. A later pair never replaces the first pair for a size and
+//! witness.
 
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
 
-/// Writes both notes; returns the path of ours.
+/// Writes both notes and returns the path of ours.
 pub(super) fn keep_notes(
     folder: &Path,
     witness: &str,

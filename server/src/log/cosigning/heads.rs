@@ -1,5 +1,6 @@
-//! Heads of the log with the lines of those who cosigned them.
-//! Guarantee: lines stand in the order of the policy behind the log's own, one for each key, the earliest; bounded.
+//! Heads of the log with the lines of their cosigners.
+//! Guarantee: the log's own line comes first, then at most one line for each key, the earliest, in the order of the policy. The
+//! number of heads is bounded.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +8,26 @@ use ledger::{Checkpoint, Note, NoteSignature, Policy};
 
 use crate::log::ledger::Published;
 
-/// Heads kept in memory: the stores have all of them; exports use the newest.
+/// Most heads in memory. The stores have all heads, and exports use the newest.
 const HEADS_MAX: usize = 64;
 
-/// A published head and who cosigned it.
+/// A published head and its cosigners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CosignedHead {
     /// The head; its note has the cosignature lines.
     pub published: Published,
-    /// Names in the policy, each with the time of its line, in seconds since 1970.
+    /// Names of the cosigners in the policy, each with the time of its line in seconds since 1970.
     pub cosigners: Vec<(String, u64)>,
-    /// Whether they are enough for the policy.
+    /// True if they meet the policy's quorum.
     pub quorum_met: bool,
 }
 
-/// By size: everything heard of that head.
+/// Every known line, by the size of its head.
 #[derive(Debug, Default)]
 pub(super) struct Heads(BTreeMap<u64, Vec<NoteSignature>>, BTreeMap<u64, CosignedHead>);
 
 impl Heads {
-    /// Whether this very line is here.
+    /// True if this very line is here.
     pub(super) fn has(&self, size: u64, line: &NoteSignature) -> bool {
         self.0.get(&size).is_some_and(|lines| lines.contains(line))
     }
@@ -36,7 +37,7 @@ impl Heads {
         self.1.last_key_value().map(|(_, head)| head.clone())
     }
 
-    /// Adds verified lines; returns the head as it is then.
+    /// Adds verified lines and returns the head with them.
     pub(super) fn add(
         &mut self,
         note: &Note,
@@ -61,7 +62,7 @@ impl Heads {
     }
 }
 
-/// One line of each key, the log's first.
+/// Builds a head with one line for each key, the log's first.
 fn head(
     text: &str,
     lines: &[NoteSignature],

@@ -1,8 +1,8 @@
-//! Before a lost collector is restored: asks the witnesses of its policy what they hold of its log.
+//! Before an operator restores a lost collector: asks the witnesses of its policy what they hold of its log.
 //!
-//! Guarantee: what a witness shows under the log's own key is stored in a file and compared with the copy, like any note that
-//! people still have. What it shows under another key counts for nothing. A witness that is away is named and delays nothing.
-//! Not here: the comparison (`mirror::restore`); the last question before something is signed (`start`).
+//! Guarantee: if a witness shows a note under the log's own key, this module stores it in a file, and `restore` compares it with the
+//! copy as it compares any note that people still have. A note under another key counts for nothing. A witness that is away is named
+//! and delays nothing. Not here: the comparison (`mirror::restore`); the last question before the first signature (`start`).
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use super::start::shown_notes;
 use super::{PolicyFileError, policy_of};
 use crate::failure::chain;
 
-/// Folder of the collector's directory with what witnesses held.
+/// Folder in the collector's directory for the notes that witnesses showed.
 const FOLDER: &str = "witnessed";
 
-/// What the witnesses said.
+/// What the witnesses answered.
 #[derive(Debug, Default)]
 pub struct Held {
     /// A file for each note that the log's key signed.
     pub notes: Vec<PathBuf>,
-    /// Who said nothing of this log, and why.
+    /// Witnesses that showed nothing of this log, and why.
     pub silent: Vec<(String, String)>,
 }
 
-/// Asks each witness with a URL that `ledger.policy` names; without the file there is nobody to ask.
+/// Asks each witness that `ledger.policy` names with a URL. Without the file it asks nobody.
 ///
 /// # Errors
-/// When the file is no policy of this log, or a note cannot be kept.
+/// If the file is not a policy of this log, or a note cannot be stored.
 pub async fn held_by_witnesses(directory: &Path, keys: &LogKeys) -> Result<Held, PolicyFileError> {
     let (policy, clients) = policy_of(directory, keys)?;
     let mut held = Held::default();

@@ -1,6 +1,6 @@
 //! The chore that shows heads to witnesses, one head a round.
-//! Guarantee: all witnesses are shown one head before the next is taken, so that on a busy log the cosigners meet on one size. A
-//! witness that is away costs only a wait. The chore ends with the drain.
+//! Guarantee: a round shows its head to all witnesses before the next round takes another, so that on a busy log the cosigners sign
+//! the same size. A witness that is away costs only a wait. The chore ends with the drain.
 
 use proto::backoff::Backoff;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::blocking::blocking;
 use crate::log::ledger::Published;
 use crate::metrics;
 
-/// While the log grows and nobody waits: one head a minute.
+/// Pause between two heads while the log grows and no export waits: one minute.
 const EVERY: Duration = Duration::from_secs(60);
 /// First wait after a witness failed; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_secs(10);
 /// Longest wait: 10 min.
 const BACKOFF_MAX: Duration = Duration::from_secs(600);
-/// Sizes a witness may name before it is given up for this round.
+/// How many sizes a witness may name in one round before the collector gives it up for this round.
 const CONFLICTS_MAX: usize = 3;
 
-/// A witness that is asked.
+/// A witness that the collector asks.
 #[derive(Debug)]
 struct Asked {
     place: usize,
     name: String,
     key: VerifierKey,
     client: WitnessClient,
-    /// What it last cosigned, as far as we know; its next proof begins there.
+    /// The size it last cosigned, as far as we know. The next proof begins there.
     old: u64,
-    /// The newest head whose line we have from it.
+    /// The size of the newest head for which we have its line.
     cosigned: u64,
     failures: u32,
     not_before: Option<Instant>,
@@ -71,7 +71,7 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
             () = wait_until_due(&cosigning, &witnesses, next) => false,
         };
         next = Instant::now() + EVERY;
-        // Counted before the head is read: who asks behind this line waits for the next round.
+        // Count the round before reading the head: a caller that asks after this line waits for the next round.
         let number = cosigning.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let published = cosigning.log.published();
         if published.size == 0 {
@@ -83,20 +83,20 @@ pub async fn rounds(cosigning: Arc<Cosigning>, stop: CancellationToken) {
         }
         cosigning.ended.send_replace(number);
         let covered = cosigning.newest().map_or(0, |head| head.published.size);
-        // Zero when somebody cosigned a newer head meanwhile.
+        // Zero if a witness cosigned a newer head meanwhile.
         metrics::uncosigned_entries(published.size.saturating_sub(covered));
     }
 }
 
-/// Waits until somebody should be asked: one that failed, when its own wait is over; who just lacks the newest head, when the
-/// minute is.
+/// Waits until a witness should be asked. A witness that failed is due when its own wait is over; one that only lacks the newest
+/// head is due when the minute is over.
 async fn wait_until_due(cosigning: &Cosigning, witnesses: &[Asked], next: Instant) {
     let size = cosigning.log.published().size;
     let behind = witnesses.iter().filter(|witness| witness.cosigned < size);
     let again = behind.map(|witness| witness.not_before.unwrap_or(next)).min();
     let growth = async {
         if cosigning.log.wait_for_growth(size).await.is_none() {
-            // The sequencer has ended; the drain will tell.
+            // The sequencer has ended. The drain will end this chore.
             std::future::pending::<()>().await;
         }
         sleep_until(next).await;
@@ -110,7 +110,7 @@ async fn wait_until_due(cosigning: &Cosigning, witnesses: &[Asked], next: Instan
     }
 }
 
-/// Shows one head to every witness whose wait is over. If an export waits, it asks the other witnesses as well.
+/// Shows one head to every witness whose wait is over. If an export waits, shows it to the other witnesses as well.
 async fn round(
     cosigning: &Arc<Cosigning>,
     witnesses: Vec<Asked>,
@@ -173,7 +173,7 @@ fn note_result(cosigning: &Cosigning, witness: &mut Asked, result: Result<(), As
     }
 }
 
-/// Asks one witness about one head, and keeps what it gives.
+/// Asks one witness about one head, and stores its answer.
 async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Published) -> Result<(), AskError> {
     for _ in 0..CONFLICTS_MAX {
         let own = |reason: String| AskError::Own { reason };
@@ -181,7 +181,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
             return Err(contradicted(cosigning, witness, published).await);
         }
         if witness.old > published.size {
-            // Ahead of this round, not of the log: a mirror follows on its own. What it cosigned is a head as well.
+            // The witness is ahead of this round, not of the log: a mirror follows the log on its own. What it cosigned is a head as well.
             let note = witness.client.checkpoint(cosigning.log_key.name()).await?;
             let shared = Arc::clone(cosigning);
             blocking(move || shared.accept(&note))
@@ -212,7 +212,7 @@ async fn ask(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Publis
     Err(AskError::Malformed { what: "it names another size each time: somebody else shows it this log" })
 }
 
-/// Of the lines, the one of the witness' key counts, if it verifies.
+/// Stores and counts the line of the witness's own key, if it verifies.
 async fn keep_lines(
     cosigning: &Arc<Cosigning>,
     witness: &Asked,
@@ -237,10 +237,10 @@ async fn keep_lines(
     Ok(())
 }
 
-/// Gets what the witness holds and keeps it beside ours.
+/// Fetches the contradicting note of the witness and stores it beside ours.
 async fn contradicted(cosigning: &Arc<Cosigning>, witness: &mut Asked, published: &Published) -> AskError {
     let theirs = witness.client.checkpoint(cosigning.log_key.name()).await;
-    // Ask from the beginning next time: nothing it said is believed.
+    // Next time, ask from the beginning: nothing that this witness said counts.
     witness.old = 0;
     let mut reason = match &theirs {
         Ok(note) => match cosigning.policy.verify_note(note) {

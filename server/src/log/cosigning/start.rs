@@ -1,8 +1,8 @@
-//! After a start and before the collector signs anything: asks the witnesses whether they know more of its ledger.
+//! At a start, before the collector signs anything: asks the witnesses whether they know more of its ledger.
 //!
-//! Guarantee: if one witness answers in time, a database and stores that were set back cannot sign a second history; both notes
-//! are stored. A witness that is away costs [`PATIENCE`] once, and the start goes on without it. Not here: the later rounds
-//! (`rounds`).
+//! Guarantee: if one witness answers in time, a collector whose database and stores were set back does not sign a second history,
+//! and both notes are stored. A witness that is away delays the start by [`PATIENCE`] at most; the start then goes on without it.
+//! Not here: the later rounds (`rounds`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use super::{AcceptError, Clients, Cosigning, contradiction};
 use crate::blocking::blocking;
 
-/// How long a start waits for all of them together.
+/// How long a start waits for all witnesses together.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What each witness with a URL shows of the log called `origin`, or why it shows nothing.
+/// Asks each witness with a URL for its note of the log called `origin`; an error says why it showed none.
 pub(super) async fn shown_notes(
     policy: &Policy,
     clients: &Clients,
@@ -54,21 +54,21 @@ pub(super) async fn shown_notes(
     kept.as_ref().map_or_else(|| "could not be kept".to_owned(), |path| path.display().to_string())
 )]
 pub struct WitnessedMore {
-    /// Which.
+    /// Name of the witness.
     pub witness: String,
-    /// Size of its checkpoint.
+    /// Size of the witness's checkpoint.
     pub theirs: u64,
-    /// Size here.
+    /// Size of this log.
     pub ours: u64,
-    /// Our note; theirs lies beside it.
+    /// File with our note; the witness's note lies beside it.
     pub kept: Option<PathBuf>,
 }
 
 impl Cosigning {
-    /// Asks every witness with a URL what it holds.
+    /// Asks every witness with a URL which checkpoint it holds.
     ///
     /// # Errors
-    /// `WitnessedMore`: the ledger must not go on from here.
+    /// `WitnessedMore`: the collector must not sign anything more.
     pub async fn check_at_start(self: &Arc<Self>) -> Result<(), WitnessedMore> {
         for (name, answer) in shown_notes(&self.policy, &self.clients, self.log_key.name()).await {
             match answer {
@@ -86,7 +86,7 @@ impl Cosigning {
     }
 
     async fn compare(self: &Arc<Self>, name: String, note: Note) -> Result<(), WitnessedMore> {
-        // Signed by nobody but us, or it says nothing of this log.
+        // Only we signed this note, or it says nothing of this log.
         let Ok(verified) = self.policy.verify_note(&note) else {
             tracing::warn!(witness = name, "The witness shows what this log's key did not sign");
             return Ok(());

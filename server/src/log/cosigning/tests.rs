@@ -1,5 +1,5 @@
-//! Witnesses that do as they should and witnesses that do not, over a real sequencer and stores that fail. The honest foreign
-//! one is in tests/it/strangers/witness.rs; nobody else's program lies on demand, so the liars are here.
+//! Honest and dishonest witnesses, over a real sequencer and stores that fail. tests/it/strangers/witness.rs runs somebody else's
+//! honest witness. No foreign program lies on demand, so the liars are here.
 
 use std::sync::Arc;
 
@@ -33,19 +33,19 @@ enum Manner {
     Busy,
     /// 404.
     Stranger,
-    /// A line of its key with one bit flipped.
+    /// A line of its key, with one bit flipped.
     Flipped,
     /// A line of its key over another head.
     OtherHead,
-    /// Only lines of keys that nobody knows.
+    /// Only lines of unknown keys.
     OtherKeys,
-    /// Lines that are none.
+    /// Lines that are not signature lines.
     Garbage,
     /// 409 with a size that changes each time.
     Restless,
-    /// 409 with the size it holds, and 503 when it is asked from there.
+    /// 409 with the size it holds, then 503 when asked from that size.
     Fickle,
-    /// 409 with the size that it was told.
+    /// 409 with the size that we told it.
     Parrot,
     /// 409 without a number.
     NoNumber,
@@ -55,12 +55,12 @@ enum Manner {
     Endless,
 }
 
-/// A witness: keeps what it cosigned, checks consistency, signs.
+/// A witness: remembers what it cosigned, checks consistency, signs.
 struct Witness {
     signer: NoteSigner,
     held: Mutex<Option<(u64, Hash, String)>>,
     manner: Mutex<Manner>,
-    /// How often it was asked to cosign.
+    /// How many times the collector asked it to cosign.
     asked: AtomicU64,
 }
 
@@ -143,7 +143,7 @@ impl Witness {
             return StatusCode::UNPROCESSABLE_ENTITY.into_response();
         }
         *held = Some((shown.size, shown.root, note.to_string()));
-        // A line of somebody else beside: a collector must not mind.
+        // Also a line of somebody else: a collector must ignore it.
         let other = NoteSigner::new("grease.example/g", &[98; 32]).unwrap();
         let grease = other.cosign(note.text(), 1).unwrap();
         format!("{grease}{}", cosign(note.text())).into_response()
@@ -202,7 +202,7 @@ fn act(number: u64) -> PendingEntry {
 }
 
 impl Lab {
-    /// `quorum` is the name or the group of the policy's quorum line; groups stand in `groups`.
+    /// `quorum` is the name in the policy's quorum line, of a witness or a group; `groups` holds the lines that define groups.
     async fn new(witnesses: &[(&str, &Arc<Witness>)], groups: &str, quorum: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
@@ -260,14 +260,14 @@ impl Lab {
         self.cosigning.quorum_over(size, PATIENCE).await
     }
 
-    /// Why there is no quorum; who is busy is asked until patience ends.
+    /// Why there is no quorum. A busy witness is asked until the patience ends.
     async fn shortage(&self, size: u64) -> String {
         let patience = Duration::from_secs(6);
         let shortage = self.cosigning.quorum_over(size, patience).await;
         shortage.unwrap_err().to_string()
     }
 
-    /// Notes with cosignatures on the stores.
+    /// The notes with cosignatures on the stores.
     fn kept(&self) -> Vec<Note> {
         let stores = self.cosigning.replicas.stores();
         let lists: Vec<Vec<Key>> =
@@ -311,7 +311,7 @@ fn cosigners_meet_on_one_head_while_the_log_grows() {
             assert!(verified.quorum_met && head.cosigners.len() >= 2);
             assert_eq!(verified.checkpoint.size, head.published.size);
             newest = head.published.size;
-            // Proofs lead to such a head, though the log is longer by now.
+            // Proofs can lead to such a head, though the log is longer by now.
             let log = lab.sequencer.log();
             let leaf = ledger::leaf_hash(&log.entry(0).unwrap());
             let published = head.published.clone();
@@ -360,10 +360,10 @@ fn no_answer_but_a_true_line_is_counted_and_each_refusal_says_why() {
             assert!(refused.contains(expected), "{manner:?}: {refused}");
             assert_eq!(lab.kept(), [], "{manner:?}");
             assert_eq!(lab.cosigning.newest(), None);
-            // Nothing of it holds entries up.
+            // Recording an entry does not wait for any of them.
             lab.sequencer.submit(act(1000)).await.unwrap();
         }
-        // Busy while somebody waits, then not: a mirror that had to fetch first.
+        // Busy while a caller waits, then not: like a mirror that first had to fetch.
         witness.is(Manner::Busy);
         let asked_before = witness.asked.load(Ordering::SeqCst);
         let (head, ()) = tokio::join!(lab.quorum(size), async {
@@ -390,7 +390,7 @@ fn a_witness_that_was_away_for_a_moment_is_asked_again_by_its_own_wait_and_not_b
         let asked_by = std::time::Instant::now() + Duration::from_secs(30);
         wait::until_async("the trouble", async || !lab.cosigning.witnesses()[0].1.trouble.is_empty()).await;
         witness.is(Manner::Honest);
-        // Nobody waits for it: nothing but its own wait of 10 s brings the next question.
+        // No caller waits for it, so only its own wait of 10 s brings the next question.
         wait::until_async("a cosigned head", async || lab.cosigning.newest().is_some()).await;
         assert!(std::time::Instant::now() < asked_by, "not asked in 30 s");
         assert_eq!(witness.size(), size);
@@ -402,7 +402,7 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
     run(async {
         let witness = Witness::new(1, "w.example/w");
         let lab = Lab::new(&[("w", &witness)], "", "w").await;
-        // It saw an earlier head, before a restart of ours.
+        // Before our restart, this witness saw an earlier head.
         let size = lab.grow(0..2).await;
         let earlier = lab.sequencer.log().published();
         *witness.held.lock().unwrap() =
@@ -411,7 +411,7 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
         lab.quorum(size).await.unwrap();
         assert_eq!(witness.size(), size);
 
-        // It holds our newest head already, but we do not have its line: it is asked again, though nothing grew.
+        // It holds our newest head already, but we lack its line: the collector asks again, though the log did not grow.
         let size = lab.grow(20..22).await;
         let newest = lab.sequencer.log().published();
         *witness.held.lock().unwrap() =
@@ -422,7 +422,7 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
         witness.is(Manner::Honest);
         lab.quorum(size).await.unwrap();
 
-        // It holds a longer log under our own key: we were rolled back.
+        // It holds a longer log under our own key: our log was rolled back.
         let signer = NoteSigner::new("exhibit/acme", &[7; 32]).unwrap();
         let longer = Checkpoint::new("exhibit/acme", size + 50, Hash([5; 32])).unwrap().to_text();
         let note = Note::new(&longer, vec![signer.sign(&longer).unwrap()]).unwrap().to_string();
@@ -480,13 +480,13 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
             note.add(witness.signer.cosign(text, time).unwrap()).unwrap();
             note
         };
-        // A tree of the same size that our own key signed, and a size that is not there yet.
+        // A tree of the same size that our own key signed, and a size that is not published yet.
         for (size, root) in [(published.size, Hash([3; 32])), (published.size + 1, Hash([3; 32]))] {
             let forged = Checkpoint::new("exhibit/acme", size, root).unwrap().to_text();
             let refused = lab.cosigning.accept(&cosigned(&forged, 9)).unwrap_err();
             assert!(matches!(refused, AcceptError::NotThisLog { .. }), "{refused:?}");
         }
-        // Nothing but the log's own line: nothing new.
+        // Only the log's own line: nothing new.
         assert_eq!(lab.cosigning.accept(&ours).unwrap(), Vec::<String>::new());
         let good = cosigned(ours.text(), 50);
         assert_eq!(lab.cosigning.accept(&good).unwrap(), ["m"]);

@@ -8,17 +8,17 @@ use std::fmt;
 
 use ledger::Policy;
 
-/// Witnesses of a policy that nobody asks and that may not hand anything in.
+/// The witnesses of a policy that the collector cannot ask and that may not hand lines in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreachable {
     /// Their names in the policy.
     witnesses: Vec<String>,
-    /// Without them the quorum cannot be met.
+    /// True if the quorum cannot be met without them.
     is_quorum_lost: bool,
 }
 
 impl Unreachable {
-    /// Those of a policy; `mirror_keys` are the witness keys of the admitted mirrors. `None` if there are none.
+    /// Finds them in a policy. `mirror_keys` are the witness keys of the admitted mirrors. `None` if there are none.
     pub(crate) fn of(policy: &Policy, mirror_keys: &BTreeSet<String>) -> Option<Self> {
         let can_come = |witness: &ledger::policy::PolicyWitness| {
             witness.url.is_some() || mirror_keys.contains(&witness.key.to_string())

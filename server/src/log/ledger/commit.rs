@@ -14,7 +14,7 @@ use crate::rows::log::{self, ChainState};
 use crate::rows::projection::{self, Fact, Objects};
 use crate::rows::{DbError, entries};
 
-/// A submission whose objects are on the stores.
+/// A submission whose objects are on the stores already.
 pub(super) struct Prepared {
     pub(super) pending: PendingEntry,
     pub(super) event: Digest,
@@ -22,11 +22,11 @@ pub(super) struct Prepared {
     pub(super) objects: Objects,
 }
 
-/// What became of one submission.
+/// The result of one submission.
 pub(super) enum Outcome {
-    /// The event was recorded before.
+    /// The event was recorded before, at this index.
     Known { index: u64 },
-    /// It is committed now.
+    /// This batch records the event.
     Recorded { index: u64, entry: Vec<u8>, envelope: Box<Envelope>, leaf: Hash },
     /// Nothing was recorded.
     Refused(SubmitError),
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 
 /// A committed batch.
 pub(super) struct Committed {
-    /// The edge after it.
+    /// The right edge after the batch.
     pub(super) edge: Edge,
     /// One for each submission, in order.
     pub(super) outcomes: Vec<Outcome>,
@@ -47,12 +47,12 @@ pub(super) enum CommitError {
     Db(#[from] DbError),
     #[error("grow the log")]
     Edge(#[from] EdgeError),
-    /// The committed end is not where this sequencer left it.
+    /// The committed end of the log is not where this sequencer left it.
     #[error("another sequencer wrote: committed size is {found}, this one was at {expected}")]
     Overtaken { expected: u64, found: u64 },
 }
 
-/// Records a batch behind `edge`. Called inside a transaction that is undone when this fails.
+/// Records a batch behind `edge`. The caller's transaction undoes everything if this fails.
 pub(super) fn commit(
     tx: &Connection,
     deployment: &DeploymentId,
@@ -68,7 +68,7 @@ pub(super) fn commit(
     if published.0 > 0 {
         log::record_published(tx, published.0, published.1)?;
     }
-    // Clocks go back; the ledger does not.
+    // A clock may go back; the times in the ledger never do.
     let time = state.last_time.map_or(now, |last| last.max(now));
     let mut bodies: Vec<Vec<u8>> = Vec::new();
     let mut outcomes = Vec::with_capacity(batch.len());
@@ -91,7 +91,7 @@ pub(super) fn commit(
     for (key, bytes) in &growth {
         log::stage(tx, next.size, key.as_str(), bytes)?;
     }
-    // The transaction is immediate, so nobody came between; the swap says so in the row itself.
+    // The transaction is immediate, so no other writer came between. The swap proves it in the row itself.
     let (old, new) = ((edge.size, edge.root), (next.size, next.root));
     if !log::compare_and_swap(tx, old, new, Some(time))? {
         return Err(CommitError::Overtaken { expected: edge.size, found: log::state(tx)?.size });
@@ -99,7 +99,7 @@ pub(super) fn commit(
     Ok(Committed { edge: next, outcomes })
 }
 
-/// Records one entry, or undoes its rows alone. The outer error is the batch's.
+/// Records one entry. A refused entry undoes only its own rows; the outer error fails the batch.
 fn record(
     tx: &Connection,
     deployment: &DeploymentId,

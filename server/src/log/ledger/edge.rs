@@ -14,11 +14,11 @@ pub(super) struct Edge {
     pub(super) size: u64,
     pub(super) root: Hash,
     tiles: TileSet,
-    /// Entries of the bundle that is not full.
+    /// The entries of the last bundle, which is not full.
     tail: Vec<Vec<u8>>,
 }
 
-/// What must be written so that the log grows: keys with their bytes.
+/// The objects that make the log grow: keys with their bytes.
 pub(super) type Growth = Vec<(Key, Vec<u8>)>;
 
 impl Edge {
@@ -26,7 +26,7 @@ impl Edge {
         Self { size: 0, root: ledger::EMPTY_ROOT, tiles: TileSet::default(), tail: Vec::new() }
     }
 
-    /// Reads the edge out of a store; every tile is checked against the root, every entry against its leaf.
+    /// Reads the edge from a store. Checks every tile against the root and every entry against its leaf.
     pub(super) fn load(store: &dyn Store, size: u64, root: &Hash) -> Result<Self, EdgeError> {
         let source = StoreTiles::new(store);
         let reader = AuthenticatedReader::new(&source, size, root)?;
@@ -42,7 +42,7 @@ impl Edge {
         Ok(Self { size, root: *root, tiles, tail })
     }
 
-    /// The edge after appending `entries`, and what to write for it.
+    /// Returns the edge after appending `entries`, and the objects to write for it.
     pub(super) fn append(&self, entries: &[Vec<u8>]) -> Result<(Self, Growth), EdgeError> {
         let leaves: Vec<Hash> = entries.iter().map(|entry| leaf_hash(entry)).collect();
         let added = u64::try_from(entries.len()).or(Err(EdgeError::Size))?;
@@ -57,7 +57,7 @@ impl Edge {
         for path in bundles_for_growth(self.size, size).or(Err(EdgeError::Grow))? {
             let rest = tail.split_off(usize::from(path.width()).min(tail.len()));
             growth.push((Key::tile(&path), encode_bundle(&tail).or(Err(EdgeError::Grow))?));
-            // What a full bundle holds is not the edge any more; a partial one is the last and stays.
+            // The entries of a full bundle leave the edge; a partial bundle is the last one and stays.
             if !path.is_partial() {
                 tail = rest;
             }
@@ -101,14 +101,14 @@ pub(super) fn verify_stored(
     Ok(())
 }
 
-/// The log's right edge cannot be read, or is not what it should be.
+/// Why the log's right edge cannot be read or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EdgeError {
-    /// Tiles do not grow from the edge: a defect of ours, nothing was written.
+    /// The tiles do not grow from the edge. This is a defect of ours; nothing was written.
     #[error("tiles do not grow from the right edge")]
     Grow,
-    /// What the store gives back does not prove the entry.
+    /// The bytes that the store gives back do not prove the entry.
     #[error("entry {index} is not proven by what the store gives back")]
     NotProven {
         /// Index.

@@ -1,5 +1,5 @@
-//! Re-derives the whole ledger from its entries, in every store, and compares it with tiles, checkpoint and rows.
-//! Guarantee: `Problem`s are complete for what was looked at; nothing is repaired or changed.
+//! Recomputes the whole ledger from its entries, in every store, and compares it with tiles, checkpoint and rows.
+//! Guarantee: it reports every problem in what it examined, and repairs or changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -19,28 +19,28 @@ use super::tiles::StoreTiles;
 use crate::rows::collections::{self, CollectionRow};
 use crate::rows::{Db, entries};
 
-/// Rows compared in one go: 1024.
+/// Rows compared in one transaction: 1024.
 const ROWS: u64 = 1024;
 
-/// What to look at besides the ledger itself.
+/// What to examine besides the ledger itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FsckOptions {
     /// Re-hash every object of every store: reads everything there is.
     pub evidence: bool,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Store id, or `database`.
     pub place: String,
     /// Object key, entry or row.
     pub what: String,
-    /// What is wrong with it.
+    /// What is wrong.
     pub why: String,
 }
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FsckReport {
     /// Entries of the largest log.
@@ -57,11 +57,11 @@ impl FsckReport {
     }
 }
 
-/// Checks every store, and the database against the first whole one.
+/// Checks every store, and compares the database with the first store that is whole.
 pub fn fsck(replicas: &Replicas, key: &LogKeys, db: Option<&Db>, options: FsckOptions) -> FsckReport {
     let mut report = FsckReport::default();
     let mut compared = db.is_none();
-    // Asked first: what is published meanwhile only makes stores longer.
+    // Read this first: publications that follow only make stores longer.
     let published = db.and_then(|db| db.read(crate::rows::log::state).ok());
     let published = published.map_or(0, |state| state.published_size);
     for store in replicas.stores() {
@@ -81,9 +81,9 @@ pub fn fsck(replicas: &Replicas, key: &LogKeys, db: Option<&Db>, options: FsckOp
     report
 }
 
-/// A store whose ledger is whole but older than what was published.
+/// Reports a store whose ledger is whole but older than what was published.
 fn behind(store: &dyn Store, key: &LogKeys, published: u64, report: &mut FsckReport) {
-    // One that cannot be read has its problem already.
+    // A store that cannot be read has its problem already.
     let Ok(head) = verify_head(store, key) else { return };
     let size = head.checkpoint.map_or(0, |checkpoint| checkpoint.size);
     if size < published {
@@ -93,7 +93,7 @@ fn behind(store: &dyn Store, key: &LogKeys, published: u64, report: &mut FsckRep
     }
 }
 
-/// Looks on every store for what was acknowledged, by its key and length.
+/// Asks every store for each acknowledged object, by key and length.
 fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
     let rows = match db.read(|reader| collections::of_incident(reader, None)) {
         Ok(rows) => rows,
@@ -102,7 +102,7 @@ fn check_named(db: &Db, replicas: &Replicas, report: &mut FsckReport) {
     for row in rows {
         let now = crate::clock::now();
         match db.read(|reader| crate::rows::fence::disposal_of(reader, &row.id, now)) {
-            // Two persons said that it goes: it is not missing.
+            // Two persons approved its destruction, so it is not missing.
             Ok(Some(_)) => continue,
             Ok(None) => {}
             Err(error) => report.problem("database", "disposals", error),
@@ -146,7 +146,7 @@ fn check_there(store: &dyn Store, key: &Key, len: u64, report: &mut FsckReport) 
     }
 }
 
-/// The database itself may have been rebuilt from stores that had lost something: a manifest says how much there was.
+/// The database may have been rebuilt from stores that had lost something. The manifest says how many segments there were.
 fn check_count(replicas: &Replicas, row: &CollectionRow, segments: usize, report: &mut FsckReport) {
     let Some(manifest) = &row.manifest else { return };
     let what = format!("collection {}", row.id);
@@ -165,7 +165,7 @@ fn check_count(replicas: &Replicas, row: &CollectionRow, segments: usize, report
     }
 }
 
-/// Checks the ledger of one store; gives its entries' leaf hashes when all of it is right.
+/// Checks the ledger of one store. Returns the leaf hashes of its entries if all of it is right.
 pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) -> Option<Vec<Hash>> {
     let place = store.identity().store.clone();
     let before = report.problems.len();
@@ -209,7 +209,7 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
         }
         let grown = grow(&derived, len(&leaves), &added).ok();
         leaves.extend(added);
-        // The tiles that the next bundle grows from.
+        // The tiles that the next bundle will grow from.
         let edge = tiles_for_root(len(&leaves)).ok();
         let (Some(grown), Some(edge)) = (grown, edge) else {
             report.problem(&place, path, "tiles do not grow from this bundle");
@@ -218,7 +218,7 @@ pub fn check_store(store: &dyn Store, key: &LogKeys, report: &mut FsckReport) ->
         derived.0.extend(grown.iter().map(|(path, tile)| (*path, tile.encode())));
         derived.0.retain(|path, _| edge.contains(path));
         for (path, tile) in grown {
-            // Partial tiles of sizes in between were never published.
+            // Partial tiles of sizes in between were never published, so only the tree of this checkpoint counts.
             if TilePath::in_tree(path.kind(), path.index(), checkpoint.size) == Some(path) {
                 compare_tile(&tiles, &path, &tile, &place, report);
             }
@@ -251,7 +251,7 @@ fn compare_tile(tiles: &StoreTiles<'_>, path: &TilePath, tile: &Tile, place: &st
     }
 }
 
-/// Sequence, links and times of all chains.
+/// Sequence numbers, links and times of all chains.
 #[derive(Default)]
 struct Chains {
     heads: BTreeMap<String, ChainHead>,
@@ -325,7 +325,7 @@ fn compare_rows(db: &Db, leaves: &[Hash], report: &mut FsckReport) {
     }
 }
 
-/// Re-hashes everything whose key carries a digest.
+/// Re-hashes every object whose key carries a digest.
 fn check_objects(store: &dyn Store, report: &mut FsckReport) {
     let place = store.identity().store.clone();
     let keys = match store.list("") {

@@ -1,5 +1,5 @@
-//! A signer that knows whose place its key took.
-//! Guarantee: the key signs no size that belongs to a key before it (docs/spec/ledger.md, *Change of the log key*).
+//! A signer that knows which keys its own key followed.
+//! Guarantee: it never signs a size that belongs to an earlier key (docs/spec/ledger.md, *Change of the log key*).
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct KeyedSigner {
 }
 
 impl KeyedSigner {
-    /// A signer whose key must be the newest of `keys`.
+    /// Makes a signer. Its key must be the newest of `keys`.
     pub fn new(signer: Arc<dyn CheckpointSigner>, keys: LogKeys) -> Result<Self, SignerError> {
         if signer.verifier_key() == keys.current() {
             Ok(Self { signer, keys })

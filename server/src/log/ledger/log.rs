@@ -1,5 +1,5 @@
 //! The published log for readers: entries, proofs, checkpoints.
-//! Guarantee: what is given out was verified against the published root; a store with damaged tiles is passed over.
+//! Guarantee: every answer was verified against the published root. The reader skips a store with damaged tiles.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use super::tiles::{StoreTiles, TileFetchError};
 /// A checkpoint that is on the stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// Entries it covers.
+    /// Number of entries that it covers.
     pub size: u64,
-    /// Root.
+    /// Root of its tree.
     pub root: Hash,
     /// The signed note; empty before the first entry.
     pub note: Arc<[u8]>,
 }
 
-/// Reads the published log. Clones share the view. All methods but `published` and the two that wait block on disks.
+/// Reads the published log. Clones share the view. All methods block on disks, except `published` and the two that wait.
 #[derive(Clone)]
 pub struct Log {
     replicas: Replicas,
@@ -41,7 +41,7 @@ impl Log {
         self.keys.current()
     }
 
-    /// All keys that the log had.
+    /// All keys that the log has had.
     pub fn keys(&self) -> &LogKeys {
         &self.keys
     }
@@ -68,17 +68,17 @@ impl Log {
     /// The bytes of one entry.
     ///
     /// # Errors
-    /// `OutsideLog`, or when no store has it whole.
+    /// `OutsideLog` if `index` is not published; another error if no store has the entry whole.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let bundle = self.bundle(&self.published(), index)?;
         let place = usize::try_from(index & 0xff).ok();
         place.and_then(|place| bundle.get(place).cloned()).ok_or(LogError::OutsideLog { index })
     }
 
-    /// Entries from `start` on, at most `limit` and at most one bundle: ask again from where it ended.
+    /// Returns entries from `start` on: at most `limit`, and at most one bundle. Ask again from the end of the answer.
     ///
     /// # Errors
-    /// `OutsideLog` when `start` is not published, or when no store has them whole.
+    /// `OutsideLog` if `start` is not published; another error if no store has the entries whole.
     pub fn entries(&self, start: u64, limit: usize) -> Result<Vec<Vec<u8>>, LogError> {
         let bundle = self.bundle(&self.published(), start)?;
         let place = to_usize(start & 0xff);
@@ -88,7 +88,7 @@ impl Log {
     /// The `.tlog-proof` of an entry under the newest checkpoint.
     ///
     /// # Errors
-    /// `OutsideLog`, or when no store proves it.
+    /// `OutsideLog` if `index` is not published; another error if no store proves the entry.
     pub fn prove(&self, index: u64) -> Result<Vec<u8>, LogError> {
         let published = self.published();
         let entry = self.entry(index)?;
@@ -103,10 +103,10 @@ impl Log {
         Ok((entry, proof.ok_or(LogError::OutsideLog { index })?))
     }
 
-    /// The proof that the newest checkpoint continues the log of `old_size`; with it the checkpoint it leads to.
+    /// The proof that the newest checkpoint continues the log of `old_size`, with the checkpoint that it leads to.
     ///
     /// # Errors
-    /// `OutsideLog` when `old_size` is above the published one, or when no store proves it.
+    /// `OutsideLog` if `old_size` is above the published size; another error if no store proves it.
     pub fn consistency(&self, old_size: u64) -> Result<(Vec<Hash>, Published), LogError> {
         let published = self.published();
         self.consistency_between(old_size, published.size).map(|hashes| (hashes, published))
@@ -115,7 +115,7 @@ impl Log {
     /// The proof that the log of `new_size` continues the log of `old_size`.
     ///
     /// # Errors
-    /// `OutsideLog` when a size is above the published one, or when no store proves it.
+    /// `OutsideLog` if a size is above the published one; another error if no store proves it.
     pub fn consistency_between(&self, old_size: u64, new_size: u64) -> Result<Vec<Hash>, LogError> {
         let published = self.published();
         if old_size > new_size || new_size > published.size {
@@ -125,7 +125,7 @@ impl Log {
             return Ok(Vec::new());
         }
         self.at_any_store(|store| {
-            // The edge is authenticated and each tile on the way down, so the proof holds.
+            // The reader authenticates the edge and each tile on the way down, so the proof holds.
             let reader = AuthenticatedReader::new(StoreTiles::new(store), published.size, &published.root)?;
             proof::consistency_proof(&reader, old_size, new_size).map_err(|error| match error {
                 proof::ProveError::Read(error) => error,
@@ -134,7 +134,7 @@ impl Log {
         })
     }
 
-    /// Proofs of several leaves under one checkpoint; tiles are read once.
+    /// Proofs of several leaves under one checkpoint. Reads each tile once.
     pub(super) fn proofs(
         &self,
         published: &Published,
@@ -199,7 +199,7 @@ impl Log {
     }
 }
 
-/// The log does not say what was asked.
+/// Why the log cannot answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
@@ -209,13 +209,13 @@ pub enum LogError {
     /// No store proves it.
     #[error("no store proves it: {failures}")]
     NoStore {
-        /// What each said.
+        /// What each store said.
         failures: String,
     },
-    /// Not published.
+    /// The entry is not published.
     #[error("the published log has no entry {index}")]
     OutsideLog {
-        /// What was asked for.
+        /// The index that the caller asked for.
         index: u64,
     },
 }

@@ -1,7 +1,7 @@
-//! Puts right the tiles and bundles of one store that are damaged or gone, from another store's copy of the same tree.
+//! Mends damaged and missing tiles and bundles of one store, from another store's copy of the same tree.
 //!
-//! Guarantee: what is written verified against the root of the checkpoint that the store itself has, which the log signed;
-//! what was there instead is kept in `damaged/`. Not here: the checkpoint, which the sequencer replaces; finding (`fsck`).
+//! Guarantee: it writes only bytes that verify against the root of the store's own checkpoint, which the log signed. It keeps the
+//! damaged bytes in `damaged/`. Not here: the checkpoint, which the sequencer replaces; finding damage (`fsck`).
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use store::{Key, Store, StoreError, StoreErrorClass};
 use super::recovery::verify_head;
 use super::tiles::StoreTiles;
 
-/// What was done.
+/// The result of mending one store.
 #[derive(Debug, Default)]
 pub struct Mended {
-    /// Written again.
+    /// Objects that were written again.
     pub mended: Vec<Key>,
-    /// Not right, and why not mended.
+    /// Objects that are damaged or missing, and why they could not be mended.
     pub failed: Vec<(Key, String)>,
 }
 
-/// Compares every tile of `store` with what its checkpoint commits to, and writes those that differ. Blocks on disks.
+/// Compares every tile of `store` with its checkpoint, and writes again those that differ. Blocks on disks.
 pub fn mend_tiles(store: &dyn Store, all: &[Arc<dyn Store>], keys: &LogKeys) -> Mended {
     let mut done = Mended::default();
-    // Without a head of its own there is nothing that could be said to be wrong.
+    // Without its own checkpoint, the store has nothing to compare with.
     let Ok(Some(checkpoint)) = verify_head(store, keys).map(|head| head.checkpoint) else {
         return done;
     };
@@ -64,12 +64,12 @@ pub fn mend_tiles(store: &dyn Store, all: &[Arc<dyn Store>], keys: &LogKeys) -> 
     done
 }
 
-/// Without another store nothing is compared; what is gone is all that can be told.
+/// Checks a tile when no other store can be compared: only its absence counts as a fault.
 fn is_alone_right(store: &dyn Store, path: &TilePath) -> bool {
     store.size(&Key::tile(path)).is_ok()
 }
 
-/// True when something was written.
+/// Writes the right bytes if they are not there. True if it wrote.
 fn put_right(store: &dyn Store, name: &Key, right: &[u8]) -> Result<bool, String> {
     let said = |error: StoreError| crate::failure::chain(&error);
     match store.read(name) {
@@ -90,7 +90,7 @@ mod tests {
     use super::super::fsck::{FsckReport, check_store};
     use super::*;
 
-    /// A store with a log of `size` entries.
+    /// Makes a store with a log of `size` entries.
     fn store(place: &std::path::Path, name: &str, size: usize, signer: &NoteSigner) -> Arc<dyn Store> {
         let identity = StoreIdentity {
             store: name.to_owned(),
@@ -153,7 +153,7 @@ mod tests {
                 fs_err::write(&path, &whole[number][1..]).unwrap();
             }
         }
-        // The damage of one store is no authority over the other.
+        // Damage in one store changes nothing in the other.
         assert!(mend_tiles(all[1].as_ref(), &all, &key).mended.is_empty());
         let done = mend_tiles(all[0].as_ref(), &all, &key);
         assert_eq!((done.mended.len(), done.failed.len()), (3, 0), "{done:?}");
@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(fs_err::read(place.path().join("one").join(path)).unwrap(), *whole);
         }
         assert_eq!(fs_err::read_dir(place.path().join("one/damaged")).unwrap().count(), 2);
-        // The same tile rotten on both: said, and nothing is made up.
+        // The same tile is rotten in both stores: the result names it, and nothing is invented.
         for name in ["one", "two"] {
             let path = place.path().join(name).join(paths[1]);
             fs_err::remove_file(&path).unwrap();

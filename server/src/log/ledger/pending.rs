@@ -11,20 +11,20 @@ use store::ReplicaError;
 
 use crate::rows::DbError;
 
-/// A condition checked, and rows of one's own written, in the transaction that records the entry.
+/// Checks a condition, and writes the caller's rows, in the transaction that records the entry.
 ///
 /// It runs on the database writer's thread before the entry is inserted: it must be quick and must not touch stores. It
-/// does not run when the event is recorded already.
+/// does not run if the event is recorded already.
 pub type Guard = Box<dyn FnOnce(&Connection) -> Result<(), GuardError> + Send>;
 
-/// Why a guard says no.
+/// Why a guard refuses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuardError {
     /// The database failed.
     #[error("check the entry's condition")]
     Db(#[from] DbError),
-    /// The condition does not hold; the words are for the caller.
+    /// The condition does not hold. The text is for the caller.
     #[error("{0}")]
     Refused(String),
 }
@@ -35,17 +35,17 @@ impl From<rusqlite::Error> for GuardError {
     }
 }
 
-/// An act to be recorded. Sequence number, previous hash and time are the sequencer's.
+/// An act to record. The sequencer adds sequence number, previous hash and time.
 pub struct PendingEntry {
     /// Entry type.
     pub type_: EntryType,
     /// Chain.
     pub chain: Chain,
-    /// Ids, sorted by name: exactly those that the type's row names.
+    /// Names and ids, sorted by name: exactly the refs that the type requires.
     pub refs: Vec<(String, String)>,
-    /// The act with its signatures, verified by the caller.
+    /// The act with its signatures, which the caller has verified.
     pub act: ActObject,
-    /// Checked in the same transaction.
+    /// Runs in the transaction that records the entry.
     pub guard: Option<Guard>,
 }
 
@@ -66,7 +66,7 @@ pub struct Receipt {
     pub index: u64,
     /// The leaf's bytes.
     pub entry: Vec<u8>,
-    /// What they say.
+    /// The decoded entry.
     pub envelope: Envelope,
     /// Leaf hash.
     pub leaf: Hash,
@@ -74,15 +74,15 @@ pub struct Receipt {
     pub proof: Vec<u8>,
     /// False when the event was recorded before this submission.
     pub is_new: bool,
-    /// When its index was durable; `None` unless this submission recorded it.
+    /// When its index became durable; `None` unless this submission recorded it.
     pub committed: Option<Instant>,
 }
 
-/// An act that was not recorded, or not yet proven.
+/// Why an act was not recorded, or is not proven yet.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The event is recorded, as another type or in another chain.
+    /// The event is already recorded, as another type or in another chain.
     #[error("this act is recorded already as {type_} in chain \"{chain}\", entry {index}")]
     Contradiction {
         /// Recorded type.
@@ -92,31 +92,31 @@ pub enum SubmitError {
         /// Recorded index.
         index: u64,
     },
-    /// The database failed; whether the act is recorded is unknown, and submitting it again is safe.
+    /// The database failed. Nobody knows whether the act is recorded; submitting it again is safe.
     #[error("record the act")]
     Db(#[from] DbError),
     /// The entry breaks a rule of its type.
     #[error("make the entry")]
     Entry(#[from] EntryError),
-    /// The guard said no; nothing was recorded.
+    /// The guard refused. Nothing was recorded.
     #[error("{0}")]
     Guard(String),
     /// The act is not one document with canonical signatures.
     #[error("read the act")]
     Malformed(#[source] SignedError),
-    /// Its document cannot be turned into rows.
+    /// The act's document cannot be turned into rows.
     #[error("the act does not fit the records so far")]
     Projection(#[from] crate::rows::ProjectionError),
-    /// The act's object, or one it needs, is not on the stores.
+    /// The stores do not have the act's object, or an object that it needs.
     #[error("store the act")]
     Store(#[from] ReplicaError),
-    /// The sequencer ended first; the act may be recorded, and submitting it again is safe.
+    /// The sequencer ended first. The act may be recorded; submitting it again is safe.
     #[error("the ledger does not take entries: {reason}")]
     Stopped {
         /// Why.
         reason: String,
     },
-    /// Recorded, but the proof could not be made now; submitting it again gives the receipt.
+    /// The act is recorded, but its proof cannot be made now. Submitting it again gives the receipt.
     #[error("recorded as entry {index}, but its proof cannot be made now")]
     Unproven {
         /// Index.

@@ -12,18 +12,18 @@ use super::signer::{CheckpointSigner, SignerError};
 use super::tiles::StoreTiles;
 use crate::rows::{Db, DbError, log};
 
-/// Entries by which a lagging store is brought up in one publication: 65,536, so that a store that comes back
-/// does not hold up the others for longer than a few seconds.
+/// Most entries by which one publication brings up a lagging store: 65,536, so that a store that comes back
+/// does not delay the others for longer than a few seconds.
 const CATCH_UP_ENTRIES_MAX: u64 = 1 << 16;
 
-/// Publishes what is committed.
+/// Publishes the committed log.
 pub(super) struct Publisher {
     pub(super) db: Db,
     pub(super) replicas: Replicas,
     pub(super) signer: Arc<dyn CheckpointSigner>,
-    /// Size of the checkpoint on each store; the same order as the stores.
+    /// Size of the checkpoint on each store, in the order of the stores.
     pub(super) at_store: Vec<u64>,
-    /// How far a lagging store has been given tiles, without a checkpoint yet.
+    /// How far each lagging store has received tiles, still without a checkpoint.
     pub(super) brought_to: Vec<u64>,
     pub(super) published: Published,
 }
@@ -42,10 +42,10 @@ pub(super) enum LaneError {
 }
 
 impl Publisher {
-    /// Brings the stores to the committed size. Repeating it is safe at any point.
+    /// Brings the stores to the committed size. It is safe to repeat at any point.
     ///
     /// # Errors
-    /// `TooFewStores` (retry), anything else: the state is unknown, stop and let start-up decide.
+    /// `TooFewStores`: retry. After any other error the state is unknown: stop, and let the next start decide.
     pub(super) fn publish(&mut self) -> Result<(), PublishError> {
         let state = self.db.read(log::state)?;
         let (size, root) = (state.size, state.root);
@@ -71,9 +71,9 @@ impl Publisher {
             }
         }
         self.check_enough(filled.len(), &failures)?;
-        // From the committed row, which was read above, and from nothing else.
+        // Sign only the committed row, which was read above.
         let note = self.signer.sign(size, &root)?.to_string().into_bytes();
-        // Crash now: no store has the note; the same one is signed again at start.
+        // Crash now: no store has the note. The next start signs the same note again.
         let replaced = self.each_store(|publisher, number, store| {
             let is_due = filled.contains(&number) && publisher.at_store.get(number) != Some(&size);
             if is_due { store.replace_checkpoint(&note).map_err(LaneError::from) } else { Ok(()) }
@@ -129,7 +129,7 @@ impl Publisher {
         })
     }
 
-    /// Gives one store all tiles up to `size`, and proves new leaves from what it gives back.
+    /// Gives one store all tiles up to `size`, and proves new leaves from the bytes that it gives back.
     fn fill(
         &self,
         number: usize,
@@ -152,12 +152,12 @@ impl Publisher {
         for (key, bytes) in staged {
             store.create(key, bytes)?;
         }
-        // A store that is ahead of an empty ledger does not get here: no start goes on with it.
+        // A store that is ahead of an empty ledger does not get here: the start refuses it.
         let last = size.checked_sub(1).ok_or(EdgeError::Size)?;
         Ok(verify_stored(store, size, root, &[base.min(last), last])?)
     }
 
-    /// Copies published growth from a store that has it, checking every entry against the published root.
+    /// Copies published growth from a store that has it. Checks every entry against the published root.
     fn catch_up(&self, store: &dyn Store, from: u64, to: u64) -> Result<(), LaneError> {
         let sources = self.replicas.stores().iter().zip(&self.at_store);
         let mut sources = sources.filter(|(_, at)| **at >= to).map(|(source, _)| source);
@@ -165,7 +165,7 @@ impl Publisher {
         let source = sources.next().ok_or_else(no_source)?;
         let tiles = StoreTiles::new(source.as_ref());
         let reader = AuthenticatedReader::new(&tiles, to, &self.published.root).map_err(EdgeError::from)?;
-        // Tiles of the full growth: those of a step in between would have partial tiles nobody ever signed.
+        // Tiles of the full growth. A step in between would have partial tiles that nobody ever signed.
         let missing = to.checked_sub(from).ok_or(EdgeError::Size)?;
         let end = if missing <= CATCH_UP_ENTRIES_MAX { to } else { (from + CATCH_UP_ENTRIES_MAX) & !0xff };
         let plan = |old, new| -> Result<Vec<TilePath>, LaneError> {
@@ -174,7 +174,7 @@ impl Publisher {
             Ok(paths)
         };
         for path in plan(from, end)? {
-            // Only what exists in the published tree: partial tiles of `end` do not when `end` is a step.
+            // Only tiles of the published tree: if `end` is a step, its partial tiles are not among them.
             if TilePath::in_tree(path.kind(), path.index(), to) != Some(path) {
                 continue;
             }
@@ -182,7 +182,7 @@ impl Publisher {
                 reader.entries(path.index()).map_err(EdgeError::from)?;
             }
             let key = Key::tile(&path);
-            // Checked above for entries and level 0; higher tiles are checked when the new store is read back.
+            // Entries and level 0 were checked above. Higher tiles are checked when the new store is read back.
             match store.create(&key, &source.read(&key)?) {
                 Ok(()) => {}
                 Err(error) => return Err(error.into()),
@@ -220,33 +220,33 @@ impl Publisher {
     }
 }
 
-/// Committed entries that could not be published.
+/// Why committed entries could not be published.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// The database failed.
     #[error("read what is committed")]
     Db(#[from] DbError),
-    /// The signer refused or is gone.
+    /// The signer refused, or has ended.
     #[error("sign the checkpoint")]
     Signer(#[from] SignerError),
-    /// A staged object has no key of ours.
+    /// A staged object has a key that is not ours.
     #[error("staged objects are damaged")]
     Staging,
-    /// Fewer stores than policy asks took the growth: retry.
+    /// Fewer stores than the policy asks for took the growth. Retry.
     #[error("ledger on {stores} of {needed} stores; {failures}")]
     TooFewStores {
-        /// Stores that did.
+        /// Number of stores that took it.
         stores: usize,
-        /// Stores that policy asks for.
+        /// Number of stores that the policy asks for.
         needed: usize,
-        /// What the others said.
+        /// What the other stores said.
         failures: String,
     },
 }
 
 impl PublishError {
-    /// Waiting may help.
+    /// True if waiting may help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::TooFewStores { .. })
     }

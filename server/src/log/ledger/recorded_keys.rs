@@ -1,5 +1,5 @@
-//! Changes of the log key as the entries of one store record them, against the keys that the collector knows.
-//! Not here: the authority's signatures (`log_key::held` checked them when the keys were read).
+//! Compares the changes of the log key that one store's entries record with the keys that the collector knows.
+//! Not here: the authority's signatures (`log_key::keys_held` checked them when it read the keys).
 
 use evidence::entry::{Entry, EntryType};
 use evidence::length::to_usize;
@@ -8,10 +8,10 @@ use ledger::{Hash, Note};
 
 use crate::failure::chain;
 
-/// The keys, with their places in this store as far as it was read.
+/// The keys, with the places that this store's entries give them so far.
 pub(super) struct RecordedKeys {
     keys: LogKeys,
-    /// Places by this store alone.
+    /// Number of changes in this store so far.
     seen: u64,
 }
 
@@ -22,7 +22,7 @@ impl RecordedKeys {
 
     /// Looks at the next entry.
     pub(super) fn see(&mut self, body: &[u8], index: u64, problem: &mut dyn FnMut(String)) {
-        // What is no entry is a problem of its own.
+        // A body that is not an entry is reported elsewhere.
         let Ok(entry) = Entry::parse(body) else { return };
         let (EntryType::KeyRotated | EntryType::LogSuccession) = entry.envelope.type_ else {
             return;
@@ -43,7 +43,7 @@ impl RecordedKeys {
         }
     }
 
-    /// After the last entry: the head's key may sign its size, and each change names the history it stands on.
+    /// Checks after the last entry: the head's key may sign its size, and each change names the history it stands on.
     pub(super) fn check(&self, leaves: &[Hash], note: &[u8], problem: &mut dyn FnMut(String)) {
         if self.keys.changes().is_empty() {
             return;
@@ -56,7 +56,7 @@ impl RecordedKeys {
                     "change {} of the log key vouches for another history of {} entries",
                     change.number, change.size
                 )),
-                // A store that is behind the others does not record the change yet.
+                // A store that is behind the others does not record this change yet.
                 None if change.number > self.seen => {}
                 None => problem(format!(
                     "change {} of the log key vouches for {} entries, and here are {}",

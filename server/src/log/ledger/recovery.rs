@@ -1,6 +1,6 @@
-//! What a start finds: which of database and stores is ahead, and whether they tell one history.
-//! Guarantee: a database that was restored from an old copy, or a second history, is refused with both heads printed;
-//! nothing is signed until they agree.
+//! Compares database and stores at a start: which is ahead, and do they tell one history?
+//! Guarantee: the start refuses a database restored from an old copy, and a second history, and prints both heads. The collector
+//! signs nothing until they agree.
 //!
 //! | found | done |
 //! |---|---|
@@ -28,7 +28,7 @@ use crate::rows::{Db, DbError};
 /// The checkpoint on one store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadAtStore {
-    /// Size and root; `None` when the store has no checkpoint yet.
+    /// Size and root; `None` if the store has no checkpoint yet.
     pub checkpoint: Option<Checkpoint>,
     /// The signed note.
     pub note: Vec<u8>,
@@ -37,7 +37,7 @@ pub struct HeadAtStore {
 /// Reads and verifies the checkpoint on a store.
 ///
 /// # Errors
-/// When the store cannot be read, or its note is not one of this log.
+/// If the store cannot be read, or its note is not of this log.
 pub fn verify_head(store: &dyn Store, keys: &LogKeys) -> Result<HeadAtStore, StartError> {
     let name = || store.identity().store.clone();
     let note = match store.read(&Key::checkpoint()) {
@@ -68,7 +68,7 @@ pub(super) fn recover(
     for store in replicas.stores() {
         match verify_head(store.as_ref(), &keys) {
             Ok(head) => heads.push(Some(head)),
-            // One store away is degraded, not a reason to stand still; a note that is not ours is.
+            // If one store is away, the start continues degraded; if a note is not ours, it stops.
             Err(StartError::Store { source }) => {
                 unreadable.push(source.to_string());
                 heads.push(None);
@@ -145,7 +145,7 @@ fn size_of(head: Option<&HeadAtStore>) -> u64 {
     head.and_then(|head| head.checkpoint.as_ref()).map_or(0, |checkpoint| checkpoint.size)
 }
 
-/// A store's head against the database.
+/// Compares a store's head with the database.
 fn compare(
     store: &dyn Store,
     checkpoint: &Checkpoint,
@@ -169,7 +169,7 @@ fn compare(
     })
 }
 
-/// Every smaller head must be a beginning of the largest: computed from the tiles of a store that has the largest.
+/// Every smaller head must be a beginning of the largest. Computes this from the tiles of a store that has the largest.
 fn check_one_history(
     replicas: &Replicas,
     sizes: &[u64],
@@ -205,7 +205,7 @@ fn check_one_history(
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The database is older than a store: it was restored from a copy.
+    /// The database is older than a store: somebody restored it from a copy.
     #[error(
         "the database is behind store {store}: it was restored from an old copy, or belongs to another place. \
          Nothing was signed. Move it away and run `exhibit-server rebuild`.\n--- database\n{database}\n--- store {store}\n{note}"
@@ -215,7 +215,7 @@ pub enum StartError {
         store: String,
         /// Its note.
         note: String,
-        /// The database's head as a note text.
+        /// The database's head, as the text of a note.
         database: String,
     },
     /// The database failed.
@@ -235,7 +235,7 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Two histories.
+    /// Database and stores tell two histories.
     #[error(
         "store {store} tells another history: two signed heads contradict each other. Keep both, they are evidence. \
          Nothing was signed.\n--- expected\n{database}\n--- store {store}\n{note}"
@@ -245,19 +245,19 @@ pub enum StartError {
         store: String,
         /// Its note.
         note: String,
-        /// The other head.
+        /// The head that it contradicts.
         database: String,
     },
     /// No store can be read.
     #[error("no store can be read: {failures}")]
     NoStore {
-        /// What each said.
+        /// What each store said.
         failures: String,
     },
-    /// What is committed could not be published.
+    /// The committed entries could not be published.
     #[error("publish what is committed")]
     Publish(#[from] PublishError),
-    /// The signer.
+    /// The signer could not be started.
     #[error("start the signer")]
     Signer(#[from] SignerError),
     /// A store failed.
@@ -267,7 +267,7 @@ pub enum StartError {
         #[source]
         source: StoreError,
     },
-    /// Stores lost what was published.
+    /// The stores lost what was published.
     #[error(
         "the stores are behind what was published: the database says size {published}, the largest store has {found}. \
          Mount the stores that are missing; do not go on without them.\n--- database\n{database}\n--- stores\n{store}"
@@ -285,7 +285,7 @@ pub enum StartError {
     /// The worker thread could not be started.
     #[error("start the sequencer's thread")]
     Thread(#[source] std::io::Error),
-    /// Tiles of a store do not prove its own head.
+    /// The tiles of a store do not prove its own head.
     #[error("tiles of store {store} do not prove its own checkpoint: {reason}. Run `exhibit-server fsck`")]
     Unproven {
         /// Store.

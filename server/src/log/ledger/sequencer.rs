@@ -18,13 +18,13 @@ use super::worker::{Stopping, Submission, Waits, Worker};
 use crate::rows::Db;
 use crate::rows::projection::{self, Objects};
 
-/// Submissions that may wait: 4096, or 16 batches; more make `submit` wait, which slows the senders down.
+/// Most submissions that may wait: 4096, or 16 batches. With more, `submit` waits and so slows the senders down.
 const QUEUE_JOBS: usize = 4096;
 
 /// What the submitter of an entry waits on.
 pub(super) type Answered = oneshot::Receiver<Result<Receipt, SubmitError>>;
 
-/// What a sequencer is made of.
+/// The parts of a sequencer.
 pub struct SequencerParts {
     /// Deployment.
     pub deployment: DeploymentId,
@@ -38,7 +38,7 @@ pub struct SequencerParts {
     pub clock: fn() -> Time,
 }
 
-/// A handle on the sequencer; clones share it. There is one sequencer for a database: a second one stops itself.
+/// A handle on the sequencer; clones share it. Each database has one sequencer: a second one stops itself.
 #[derive(Clone)]
 pub struct Sequencer {
     shared: Arc<Shared>,
@@ -58,7 +58,7 @@ impl Sequencer {
     /// Compares database and stores, finishes what a crash left, and starts. Blocks on disks.
     ///
     /// # Errors
-    /// `StartError` says what contradicts what; nothing was signed then.
+    /// `StartError` names the contradiction. Nothing was signed then.
     pub fn start(parts: SequencerParts) -> Result<Self, StartError> {
         let (sequencer, worker) = Self::assemble(parts)?;
         let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || worker.run());
@@ -67,7 +67,7 @@ impl Sequencer {
         Ok(sequencer)
     }
 
-    /// Recovers and builds both ends of the queue. `start` gives the worker a thread; the model test turns it by hand.
+    /// Recovers and builds both ends of the queue. `start` gives the worker a thread; the model test calls its turns itself.
     pub(super) fn assemble(parts: SequencerParts) -> Result<(Self, Worker), StartError> {
         let SequencerParts { deployment, db, replicas, signer, clock } = parts;
         let (publisher, edge) = recovery::recover(&db, &replicas, &signer)?;
@@ -111,7 +111,7 @@ impl Sequencer {
         &self.shared.log
     }
 
-    /// Records an act; resolves when a checkpoint that covers it is durable on the stores that policy asks. Safe to
+    /// Records an act. Resolves when a checkpoint that covers it is durable on as many stores as the policy asks for. Safe to
     /// repeat: the same act gives the same entry. Dropping the future does not take the act back.
     pub async fn submit(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
         let replicas = self.shared.replicas.clone();
@@ -127,7 +127,7 @@ impl Sequencer {
         self.enqueue(pending)?.blocking_recv().or(Err(self.stopped()))?
     }
 
-    /// Stores what the entry names and puts it into the queue. The receiver hears what became of it.
+    /// Stores the objects that the entry names and puts the act into the queue. The receiver gets the result.
     pub(super) fn enqueue(&self, pending: PendingEntry) -> Result<Answered, SubmitError> {
         let prepared = prepare(&self.shared.replicas, pending)?;
         let (answer, answered) = oneshot::channel();
@@ -135,12 +135,12 @@ impl Sequencer {
         Ok(answered)
     }
 
-    /// True when the worker had to stop by itself: the collector should end and start again.
+    /// True if the worker had to stop by itself. The collector should then end and start again.
     pub fn has_stopped(&self) -> bool {
         self.shared.queue.is_closed()
     }
 
-    /// Takes no more, finishes what is in the queue as far as stores allow, ends. Blocks.
+    /// Accepts nothing more, finishes the queue as far as the stores allow, and ends. Blocks.
     pub fn stop(&self) -> Result<(), String> {
         self.shared.stopping.ask();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -153,7 +153,7 @@ impl Sequencer {
         SubmitError::Stopped { reason: "the sequencer has ended; see the log".to_owned() }
     }
 
-    /// The next commit goes wrong.
+    /// Makes the next commit fail.
     #[cfg(test)]
     pub(super) fn fail_next_commit(&self, fault: store::fault::Fault) {
         *self.shared.fault.lock().unwrap() = Some(fault);
@@ -170,12 +170,12 @@ impl Drop for Shared {
     }
 }
 
-/// Puts on the stores what does not travel in the leaf, and fetches what the projection will want.
+/// Stores what does not travel in the leaf, and fetches the objects that the projection will need.
 fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, SubmitError> {
     let event = pending.act.event();
     let act_location = Entry::act_location(pending.type_, &pending.act);
     if act_location == ActLocation::Digest {
-        // Before the commit: an entry never names an object that is not there. First signatures win.
+        // Before the commit, because an entry must never name an absent object. First signatures win.
         let (_, stored) = replicas.create_signed(&Key::document(event.as_bytes()), &pending.act.encode())?;
         pending.act = evidence::entry::ActObject::parse(&stored).map_err(SubmitError::Malformed)?;
     }
@@ -185,7 +185,7 @@ fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, S
             Ok(bytes) => {
                 objects.insert(key, bytes);
             }
-            // A detail that was erased; or one the caller did not store, which then has no text to lose.
+            // Either the detail was erased, or the caller stored none; then there is no text to lose.
             Err(error) if key.kind() == KeyKind::Detail && error.class() == StoreErrorClass::NotFound => {}
             Err(error) => return Err(error.into()),
         }

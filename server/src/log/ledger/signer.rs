@@ -1,5 +1,5 @@
 //! Holds the log key and decides what it signs.
-//! Guarantee: over the life of a signer sizes only grow and each size has one root, whatever it is asked. A confused or hijacked
+//! Guarantee: over the life of a signer, sizes only grow and each size has one root, whatever the caller asks. A confused or hijacked
 //! sequencer therefore cannot make the two notes that would convict the operator of forking.
 
 use std::sync::{Mutex, PoisonError};
@@ -9,28 +9,28 @@ use ledger::{Checkpoint, Hash, KeyType, Note, NoteSigner, VerifierKey};
 
 /// Signs checkpoints of one log.
 ///
-/// Contract: refuses a size below any signed or told before, and another root for the same size. Deterministic: the
+/// Contract: it refuses a size below any that it signed or was told of, and another root for the same size. It is deterministic: the
 /// same checkpoint gives the same note.
 pub trait CheckpointSigner: Send + Sync {
     /// The log's public key.
     fn verifier_key(&self) -> &VerifierKey;
 
-    /// All keys that the log had, this one last.
+    /// All keys that the log has had, this one last.
     fn keys(&self) -> LogKeys {
         LogKeys::unchanged(self.verifier_key().clone())
     }
 
-    /// Tells of a checkpoint that is out in the world already, from before this signer started.
+    /// Tells the signer of a checkpoint that was published before it started.
     ///
     /// # Errors
-    /// `Refused` when it contradicts what the signer knows.
+    /// `Refused` if the checkpoint contradicts what the signer knows.
     fn remember(&self, size: u64, root: &Hash) -> Result<(), SignerError>;
 
     /// Signs the checkpoint of a committed tree.
     fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError>;
 }
 
-/// The key and the memory of what was signed.
+/// The key, and a memory of what it signed.
 pub(super) struct MonotonicSigner {
     signer: NoteSigner,
     newest: Option<(u64, Hash)>,
@@ -46,7 +46,7 @@ impl MonotonicSigner {
         self.signer.verifier_key(KeyType::Ed25519)
     }
 
-    /// Steps to a checkpoint, or says why not.
+    /// Moves on to a checkpoint, or says why not.
     pub(super) fn remember(&mut self, size: u64, root: &Hash) -> Result<(), SignerError> {
         match self.newest {
             Some((newest, _)) if size < newest => Err(SignerError::Smaller { newest, asked: size }),
@@ -70,17 +70,17 @@ impl MonotonicSigner {
     }
 }
 
-/// A signer in this process: for `init`, `rebuild` and tests. The collector runs a [`super::ProcessSigner`].
+/// A signer in this process, for `init`, `rebuild` and tests. The collector runs a [`super::ProcessSigner`].
 pub struct LocalSigner {
     signer: Mutex<MonotonicSigner>,
     key: VerifierKey,
 }
 
 impl LocalSigner {
-    /// A signer from the log key.
+    /// Makes a signer from the log key.
     ///
     /// # Errors
-    /// `Note` when the origin cannot be a key name.
+    /// `Note` if the origin cannot be a key name.
     pub fn new(origin: &str, seed: &[u8; 32]) -> Result<Self, SignerError> {
         let signer = MonotonicSigner::new(origin, seed)?;
         let key = signer.verifier_key();
@@ -102,35 +102,35 @@ impl CheckpointSigner for LocalSigner {
     }
 }
 
-/// A checkpoint that was not signed.
+/// Why a checkpoint was not signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignerError {
-    /// The size belongs to the key before.
+    /// The size belongs to an earlier key.
     #[error(
         "refused to sign size {size}: the change to this log key lets it sign from {from} on. Finish `exhibit-server log-key adopt`"
     )]
     BeforeTerm {
-        /// Size asked for.
+        /// The size that the caller asked for.
         size: u64,
-        /// Smallest size of this key.
+        /// The smallest size of this key.
         from: u64,
     },
-    /// Size and root are no checkpoint.
+    /// Size and root do not make a checkpoint.
     #[error("make a checkpoint")]
     Checkpoint {
         /// Why.
         #[source]
         source: ledger::checkpoint::CheckpointError,
     },
-    /// The signer process is gone or speaks nonsense.
+    /// The signer process has ended or speaks nonsense.
     #[error("talk to the signer process")]
     Gone {
         /// Cause.
         #[source]
         source: std::io::Error,
     },
-    /// The key file.
+    /// The key file cannot be used.
     #[error("read the log key")]
     Key {
         /// Why.
@@ -149,9 +149,9 @@ pub enum SignerError {
         "`keys/log` holds {found}, the log's key in force is {in_force}. Put the right key in place, or finish `exhibit-server log-key adopt`"
     )]
     OtherKey {
-        /// What the file holds.
+        /// The key in the file.
         found: String,
-        /// What it should.
+        /// The key that should be there.
         in_force: String,
     },
     /// Two roots for one size would be a fork.
@@ -164,7 +164,7 @@ pub enum SignerError {
         /// Root asked for.
         asked: Hash,
     },
-    /// What the signer process said.
+    /// The signer process refused.
     #[error("signer process refused: {reason}")]
     Refused {
         /// Its words.

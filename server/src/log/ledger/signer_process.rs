@@ -1,12 +1,12 @@
 //! The log key in a process of its own, without files, network or other programs (`cage`).
-//! Guarantee: whoever takes over the collector can have the next tree signed, never a second history, and cannot carry
+//! Guarantee: an attacker who takes over the collector can have the next tree signed, but never a second history, and cannot carry
 //! the key away.
 //!
 //! ```text
 //! parent → child   kind 1: remember, kind 2: sign; size u64be, root 32 bytes
 //! child → parent   kind 0: ok, kind 1: refused; note or words
 //! ```
-//! The child's first answer, unasked, is its verifier key. It ends when its input ends.
+//! The child first sends its verifier key, unasked. It ends when its input ends.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -38,7 +38,7 @@ pub struct ProcessSigner {
 
 struct Pipe {
     child: Child,
-    /// `None` once the child has been told to end.
+    /// `None` once the collector has told the child to end.
     socket: Option<OwnedFd>,
     buffer: Vec<u8>,
 }
@@ -47,18 +47,18 @@ fn gone(source: impl Into<io::Error>) -> SignerError {
     SignerError::Gone { source: source.into() }
 }
 
-/// A conversation that broke: the child is gone or speaks nonsense.
+/// The error for a broken conversation: the child has ended or speaks nonsense.
 fn broken(error: DatagramError) -> SignerError {
     gone(io::Error::other(error))
 }
 
 impl ProcessSigner {
-    /// Starts `program __signer KEY_FILE ORIGIN` (the collector's own binary) and waits until it has its key.
+    /// Starts `program __signer KEY_FILE ORIGIN` (the collector's own binary) and waits until the child has its key.
     ///
     /// # Errors
-    /// When it cannot be started or does not get its key; its own words are on standard error.
+    /// If the child cannot be started or does not get its key. The child explains itself on standard error.
     pub fn start(program: &Path, key_file: &Path, origin: &str) -> Result<Self, SignerError> {
-        // The child does not run in this process's directory.
+        // The child runs in another working directory than this process.
         let key_file = std::path::absolute(key_file).map_err(gone)?;
         let launch = Launch {
             program,
@@ -103,7 +103,7 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        // End of its input ends the child.
+        // The child ends when its input ends.
         drop(self.socket.take());
         drop(self.child.wait());
     }
@@ -121,7 +121,7 @@ impl CheckpointSigner for ProcessSigner {
     fn sign(&self, size: u64, root: &Hash) -> Result<Note, SignerError> {
         let note = self.ask(SIGN, size, root)?;
         let note = Note::parse(&note).map_err(|source| SignerError::Note { source })?;
-        // The child has the key and nothing else of ours: check that it signed what it was asked.
+        // The child holds only the key, so check here that it signed what it was asked to.
         note.verify(std::slice::from_ref(&self.key)).map_err(|source| SignerError::Note { source })?;
         Ok(note)
     }
@@ -130,12 +130,12 @@ impl CheckpointSigner for ProcessSigner {
 /// Body of the `__signer` child: reads the key, enters the cage, answers until its input ends.
 ///
 /// # Errors
-/// When the key cannot be read, the cage cannot be entered or the pipe breaks.
+/// If the key cannot be read, the cage cannot be entered or the pipe breaks.
 pub fn run_signer_child(key_file: &Path, origin: &str) -> Result<(), SignerError> {
     let seed = read_log_key(key_file).map_err(|source| SignerError::Key { source })?;
     let mut signer = MonotonicSigner::new(origin, &seed)?;
     drop(seed);
-    // No core file and no ptrace by processes of the same user: the key stays here.
+    // No core file, and no ptrace by processes of the same user: the key stays in this process.
     cage::enter(Profile::Signer).map_err(|error| gone(io::Error::other(error)))?;
     let mut buffer = datagram::buffer();
     answer(OK, signer.verifier_key().to_string().as_bytes())?;

@@ -1,4 +1,4 @@
-//! The ledger under faults: each step fails in each form, then a start must find one whole history.
+//! The ledger under faults: each step fails in each form; the next start must then find one whole history.
 
 mod faults;
 mod model;
@@ -117,7 +117,7 @@ fn act(number: u64) -> PendingEntry {
     PendingEntry { type_: EntryType::EvidenceAccessed, chain: incident, refs, act, guard: None }
 }
 
-/// Submits acts at once, from many threads; returns who got a receipt.
+/// Submits acts at once, from many threads. Returns the acts that got a receipt.
 fn submit_all(sequencer: &Sequencer, numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, Receipt)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
@@ -141,7 +141,7 @@ fn policy(key: &ledger::VerifierKey) -> Policy {
     Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap()
 }
 
-/// A receipt proves its entry to somebody who has the log key and nothing else.
+/// Asserts that a receipt proves its entry to somebody who has only the log key.
 fn assert_receipt_holds(machine: &Machine, receipt: &Receipt) {
     let proof = ProofFile::parse(&receipt.proof).unwrap();
     assert_eq!(proof.index(), receipt.index);
@@ -186,13 +186,13 @@ fn the_same_act_submitted_by_a_storm_is_one_entry() {
         let same = receipts.iter().find(|(other, _)| other == number).unwrap();
         assert_eq!((receipt.index, &receipt.entry), (same.1.index, &same.1.entry));
     }
-    // Also long after, and after a restart.
+    // The same holds long after, and after a restart.
     drop(sequencer);
     let sequencer = machine.start().unwrap();
     let again = submit_all(&sequencer, [3]);
     assert!(!again[0].1.is_new);
     assert_eq!(sequencer.log().published().size, 7);
-    // As another type or in another chain it is a contradiction, not a second entry.
+    // As another type or in another chain, the act is a contradiction, not a second entry.
     let mut moved = act(3);
     moved.chain = "INC-2026-0009".parse().unwrap();
     assert!(matches!(sequencer.submit_blocking(moved), Err(SubmitError::Contradiction { .. })));
@@ -269,7 +269,7 @@ fn growth_is_announced_to_those_who_wait() {
     });
 }
 
-/// Printed, not asserted: the machine decides. Real directories, real fsync.
+/// Prints and does not assert, because the numbers depend on the machine. Real directories, real fsync.
 #[test]
 fn throughput_on_two_directories() {
     const ENTRIES: u64 = 4000;

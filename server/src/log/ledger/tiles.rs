@@ -7,17 +7,17 @@ use ledger::TileSource;
 use ledger::tile::TilePath;
 use store::{Key, Store, StoreError};
 
-/// Reads tiles out of one store and keeps what it read: a batch's proofs share nearly all of them.
+/// Reads tiles from one store and keeps them: the proofs of one batch share nearly all tiles.
 pub struct StoreTiles<'store> {
     store: &'store dyn Store,
     kept: RefCell<BTreeMap<TilePath, Vec<u8>>>,
 }
 
-/// Tiles kept at most: 256, or 2 MiB of hashes; bundles are not kept.
+/// Most tiles that it keeps: 256, or 2 MiB of hashes. It keeps no bundles.
 const KEPT_MAX: usize = 256;
 
 impl<'store> StoreTiles<'store> {
-    /// The log in `store`.
+    /// Reads the log in `store`.
     pub fn new(store: &'store dyn Store) -> Self {
         Self { store, kept: RefCell::default() }
     }
@@ -45,7 +45,7 @@ impl std::fmt::Debug for StoreTiles<'_> {
     }
 }
 
-/// A tile that could not be read.
+/// Why a tile could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("read a tile")]
 pub struct TileFetchError {

@@ -24,17 +24,17 @@ use crate::rows::DbError;
 
 /// Entries in one batch: 256, one full bundle.
 const BATCH_ENTRIES: usize = 256;
-/// How long a batch that is not full waits for more: 5 ms. Under load batches gather by themselves while the one before
-/// is flushed (tens of ms); this only joins what arrives at the same moment.
+/// How long a batch that is not full waits for more: 5 ms. Under load, batches gather on their own while the previous one
+/// is flushed (tens of ms). This wait only joins entries that arrive at the same moment.
 const LINGER: Duration = Duration::from_millis(5);
-/// First wait after stores refused; doubles up to [`RETRY_MAX`].
+/// First wait after too few stores took a publication; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait: 5 s.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often an idle worker looks after stores that lag: 30 s.
+/// How often an idle worker checks for stores that lag: 30 s.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How the worker passes the time. The model test waits for nothing.
+/// How the worker waits. The model test never waits.
 pub(super) struct Waits {
     /// How long a batch that is not full waits for more.
     pub(super) linger: Duration,
@@ -66,7 +66,7 @@ impl Stopping {
     }
 }
 
-/// One submission and who waits for it.
+/// One submission and the channel to its submitter.
 pub(super) struct Submission {
     pub(super) prepared: Prepared,
     pub(super) answer: oneshot::Sender<Result<Receipt, SubmitError>>,
@@ -88,11 +88,11 @@ pub(super) struct Worker {
     pub(super) fault: Arc<std::sync::Mutex<Option<store::fault::Fault>>>,
 }
 
-/// What an answered job needs besides the outcome.
+/// The answers that are still due, each with its outcome.
 type Waiting = Vec<(oneshot::Sender<Result<Receipt, SubmitError>>, Outcome)>;
 
 impl Worker {
-    /// Runs until the queue is closed. Returns why it had to stop, when it had to.
+    /// Runs until the queue is closed. An error says why the worker had to stop.
     pub(super) fn run(mut self) -> Result<(), String> {
         loop {
             if let ControlFlow::Break(end) = self.turn() {
@@ -101,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// One batch from the queue to its receipts. Breaks when the queue is closed and empty, or when the worker had to
+    /// Takes one batch from the queue to its receipts. Breaks when the queue is closed and empty, or when the worker had to
     /// stop.
     pub(super) fn turn(&mut self) -> ControlFlow<Result<(), String>> {
         let batch = self.next_batch();
@@ -110,7 +110,7 @@ impl Worker {
                 self.remember_published();
                 return ControlFlow::Break(Ok(()));
             }
-            // A failure here hurts nobody: the next batch says so to those who wait.
+            // A failure here hurts nobody: the next batch reports it to its submitters.
             drop(self.publish_once());
             return ControlFlow::Continue(());
         }
@@ -123,10 +123,10 @@ impl Worker {
         ControlFlow::Continue(())
     }
 
-    /// Up to 256 jobs; empty when idle for a while, when asked to stop and when the queue is closed.
+    /// Takes up to 256 jobs. Empty after an idle while, at a request to stop, and when the queue is closed.
     fn next_batch(&mut self) -> Vec<Submission> {
         if self.stopping.is_asked() {
-            // What is in the queue is still recorded; nothing comes in any more.
+            // The worker still records what is in the queue; the queue accepts nothing more.
             self.jobs.close();
         }
         let (jobs, stopping, linger) = (&mut self.jobs, &self.stopping, self.waits.linger);
@@ -168,7 +168,7 @@ impl Worker {
                 outcomes
             }
             Err(CommitError::Db(error)) => {
-                // Whether it took effect is unknown: look, as a start would, and tell each what is true.
+                // Nobody knows whether the commit took effect. Check as a start would, and tell each submitter what is true.
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "A commit failed; reading what is there"
@@ -228,7 +228,7 @@ impl Worker {
         committed
     }
 
-    /// Publishes, waiting for stores as long as it takes: committed entries are never given up.
+    /// Publishes, and waits for stores as long as it takes: the worker never gives up committed entries.
     fn publish(&mut self) -> Result<(), String> {
         let mut waits = Backoff::new(RETRY_MIN, RETRY_MAX);
         loop {
@@ -251,7 +251,7 @@ impl Worker {
         Ok(())
     }
 
-    /// After a commit whose outcome is unknown: the same path as a start.
+    /// Recovers, as a start does, after a commit whose outcome is unknown.
     fn reload(&mut self) -> Result<(), String> {
         self.publish()?;
         self.edge = Arc::new(recovery::load_edge(&self.publisher).map_err(|error| chain(&error))?);
@@ -291,7 +291,7 @@ impl Worker {
                     Err(error) => Err(SubmitError::Unproven { index, source: Box::new(error.clone()) }),
                 },
             };
-            // Nobody waits any more: the entry is recorded all the same.
+            // The submitter no longer waits. The entry is recorded in any case.
             drop(answer.send(result));
         }
     }
@@ -304,7 +304,7 @@ impl Worker {
         Ok(Receipt { index, entry, envelope, leaf, proof, is_new: false, committed: None })
     }
 
-    /// Saves the next start the work; not needed for its correctness.
+    /// Saves the next start some work. Correctness does not need it.
     fn remember_published(&self) {
         let published = self.publisher.published.clone();
         if published.size == 0 {

@@ -1,4 +1,4 @@
-//! What a change of the log key leaves in the collector's directory. Each call is durable when it returns, and may be repeated.
+//! Writes a change of the log key into the collector's directory. Each call is durable when it returns, and safe to repeat.
 
 use std::io;
 
@@ -15,7 +15,7 @@ pub(crate) fn write_change(layout: &Layout, number: u64, signed: &Signed) -> io:
     durable::replace(&folder.join(file_name(number)), &signed.encode(), 0o644)
 }
 
-/// The new verifier key instead of the old in card and `ledger.policy`.
+/// Replaces the old verifier key with the new one in card and `ledger.policy`.
 pub(crate) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<()> {
     for path in [layout.card(), layout.policy()] {
         let text = match fs_err::read_to_string(&path) {
@@ -23,7 +23,7 @@ pub(crate) fn rename_key(layout: &Layout, change: &LogKeyChange) -> io::Result<(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        // A verifier key is one word, and of this log alone.
+        // A verifier key is one word, and belongs to this log alone.
         let changed = text.replace(change.old.as_str(), change.new.as_str());
         if changed != text {
             durable::replace(&path, changed.as_bytes(), 0o644)?;

@@ -1,4 +1,4 @@
-//! The queue of heads to be stamped, and one round of working it off.
+//! The queue of heads that need a stamp, and one round of work on it.
 
 use proto::backoff::Backoff;
 use std::time::Duration;
@@ -23,7 +23,7 @@ const BACKOFF_MIN: Duration = Duration::from_secs(30);
 /// Longest wait: 1 h.
 const BACKOFF_MAX: Duration = Duration::from_secs(3600);
 
-/// A head that is stamped and recorded.
+/// A stamped head whose stamp is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamped {
     /// Size of the stamped checkpoint.
@@ -32,13 +32,13 @@ pub struct Stamped {
     pub stamp: Digest,
 }
 
-/// Before a certificate ends its stamps are renewed so early: 30 days, time enough for a new contract.
+/// How long before a certificate expires the collector renews its stamps: 30 days, time enough for a new contract.
 const RENEW_BEFORE_MS: u64 = 30 * 86_400_000;
-/// A certificate that is not followed by a later one is asked about once a day.
+/// How often to ask again while no later certificate follows: once a day.
 const RENEW_EVERY_MS: u64 = 86_400_000;
 
-/// Puts the newest published head into an authority's queue, unless it grew by nothing but stamps since the last one and
-/// that one's certificate lasts. Each `tsa.stamped` stands in the tree that the next stamp is for, so stamping the newest
+/// Queues the newest published head for an authority, unless only stamps were recorded since its last stamp and that stamp's
+/// certificate lasts. Each `tsa.stamped` stands in the tree that the next stamp covers, so stamping the newest
 /// head renews all stamps before it.
 pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time) -> Result<bool, DbError> {
     if published.size == 0 {
@@ -51,7 +51,7 @@ pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time)
             let age = now_ms.checked_sub(newest.at_ms);
             newest.ends_ms.is_some_and(|ends| ends_soon(ends, now)) && age >= Some(RENEW_EVERY_MS)
         });
-        // Each stamp is itself an entry: without this a quiet log would be stamped for ever.
+        // Each stamp is itself an entry: without this check the collector would stamp a quiet log for ever.
         let only_stamps: bool = tx.query_row(
             "SELECT NOT EXISTS (SELECT 1 FROM entries WHERE idx >= ?1 AND idx < ?2 AND type <> 'tsa.stamped')",
             rusqlite::params![newest.map_or(0, |newest| newest.size), published.size],
@@ -66,7 +66,7 @@ pub async fn enqueue_newest(db: &Db, tsa: &str, published: Published, now: Time)
     .await
 }
 
-/// What a round works with.
+/// The parts that a round works with.
 #[derive(Clone, Copy)]
 pub struct Parts<'a> {
     /// Rows.
@@ -77,15 +77,15 @@ pub struct Parts<'a> {
     pub sequencer: &'a Sequencer,
     /// Deployment.
     pub deployment: &'a DeploymentId,
-    /// Who records.
+    /// The collector that records.
     pub collector: &'a CollectorId,
 }
 
-/// Works off what is due, newest first; the newest stamp covers all that is smaller. A TSA that is away costs a wait,
-/// nothing else.
+/// Works off the heads that are due, newest first; the newest stamp covers all smaller sizes. An authority that is away costs
+/// only a wait.
 ///
 /// # Errors
-/// When database, stores or ledger fail; failures of the TSA are in the queue.
+/// If database, stores or ledger fail. The queue holds the failures of the authority.
 pub async fn stamp_due(
     client: &TsaClient,
     parts: Parts<'_>,
@@ -126,7 +126,7 @@ pub async fn stamp_due(
         Err(error) => Err(error.into()),
     };
     if let Err(error) = kept {
-        // The authority did its part: it is not asked again at once because we cannot keep what it gives.
+        // The authority did its part. A fault of ours is no reason to ask it again at once.
         let (due, text) = (end_of_wait(now, wait_after(task.attempts)).unix_ms(), error.to_string());
         db.write_async(move |tx| stamps::failed(tx, &tsa, size, due, &text)).await?;
         return Err(error);
@@ -136,7 +136,7 @@ pub async fn stamp_due(
     Ok(Some(Stamped { size, stamp }))
 }
 
-/// Whether a certificate ends within the time in which its stamps are renewed.
+/// True if a certificate expires within the time in which the collector renews its stamps.
 fn ends_soon(ends_ms: u64, now: Time) -> bool {
     // The sum fits: a time is below the year 10000.
     ends_ms <= now.unix_ms() + RENEW_BEFORE_MS
@@ -195,16 +195,16 @@ pub enum StampError {
         #[source]
         source: json::JsonError,
     },
-    /// The database.
+    /// The database failed.
     #[error("queue of time stamps")]
     Db(#[from] DbError),
-    /// A defect of ours.
+    /// A defect of ours: the task that stores a stamp panicked.
     #[error("storing a stamp panicked")]
     Panicked,
-    /// The stores.
+    /// The stores failed.
     #[error("store the stamp")]
     Store(#[from] ReplicaError),
-    /// The ledger.
+    /// The ledger did not record the stamp.
     #[error("record the stamp")]
     Submit(#[from] SubmitError),
 }

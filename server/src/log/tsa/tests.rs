@@ -1,4 +1,4 @@
-//! Against a real authority: openssl behind packaging/test-tsa/tsa.py.
+//! Tests against a real authority: openssl behind packaging/test-tsa/tsa.py.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -144,7 +144,7 @@ fn every_cut_and_every_flipped_byte_of_a_response_is_answered_without_panic() {
         flipped[at] ^= 0xff;
         kept += usize::from(request.verify(&flipped, &[]).is_ok());
     }
-    // What a signature does not cover: other certificates than the signer's, and the words beside the status.
+    // The signature covers neither the certificates besides the signer's, nor the text beside the status.
     assert!(kept < response.len() / 2, "{kept} of {} flips passed", response.len());
 }
 
@@ -200,7 +200,7 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         let (db, sequencer) = (&db, &sequencer);
         let newest =
             async |tsa: String, now| enqueue_newest(db, &tsa, sequencer.log().published(), now).await;
-        // Away: nothing is lost, nothing waits, it is tried again later.
+        // The authority is away: nothing is lost, nothing waits, and the collector tries again later.
         let away = TsaClient::new("http://127.0.0.1:9/", Duration::from_secs(5)).unwrap();
         assert!(newest(away.name(), now).await.unwrap());
         assert_eq!(stamp_due(&away, parts, now).await.unwrap(), None);
@@ -223,13 +223,13 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
             [(1, stamped.stamp)]
         );
         assert_eq!(db.read(stamps::waiting).unwrap().0, 1, "the one that is away is still asked");
-        // The stamp's own entry is no reason for the next stamp; anything else is.
+        // The stamp's own entry does not call for another stamp; any other entry does.
         assert!(!newest(client.name(), now).await.unwrap());
         sequencer.submit(entry(9)).await.unwrap();
         assert!(newest(client.name(), now).await.unwrap());
         stamp_due(&client, parts, now).await.unwrap().unwrap();
 
-        // Nothing happens any more, and the certificate comes to its end: the stamps are renewed, once a day.
+        // Nothing more is recorded, and the certificate nears its end: the collector renews the stamps, once a day.
         let ends = Command::new("openssl")
             .args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in"])
             .arg(authority.path("tsa.pem"))

@@ -1,4 +1,4 @@
-//! A database is lost and recreated; what was there is there again, row for row.
+//! A database is lost and recreated. The new one equals the old one, row for row.
 
 pub(crate) mod life;
 
@@ -69,7 +69,7 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
         db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
     };
 
-    // Nothing is recorded as gone that two persons did not give up, nor while something keeps it.
+    // Nothing is recorded as destroyed that two persons did not give up, nor while something keeps it.
     let object = Object::Collection(id);
     let (plan, [first, second]) = approved(&db, &sequencer, INCIDENT);
     submit(first).unwrap_err();
@@ -128,7 +128,7 @@ fn what_two_persons_disposed_of_is_the_same_after_a_rebuild_at_every_step() {
     assert_eq!((rows[0].segments, rows[0].items, rows[0].seal_head), (0, 0, None));
     assert!(rows[0].manifest.is_some() && rows[0].content_bytes > 0);
     let (db, _, sequencer) = again(db, replicas, sequencer);
-    // A hold keeps what is left; what is gone stays gone.
+    // A hold keeps what is left. What is gone stays gone.
     sequencer.submit_blocking(person_act(EntryType::HoldPlaced, INCIDENT, &[], "bob", None)).unwrap();
     let is_fenced = |store: Option<&str>| {
         db.read(|reader| crate::rows::fence::is_disposed_of(reader, &key, store, now)).unwrap()
@@ -177,10 +177,10 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     let (_, gone_second) = dispose(incidents[1]);
     assert!(!stays(&both) && is_disposed_of(&both, None));
     submit(own_act(EntryType::DispositionExecuted, incidents[1], &gone_second));
-    // A hold keeps what is left, and does not miss what both gave up.
+    // A hold keeps what is left. The two objects that both gave up are not missing.
     submit(person_act(EntryType::HoldPlaced, incidents[0], &[], "ada", None));
     assert!(stays(&both) && is_disposed_of(&both, Some("one")) && !is_disposed_of(&both, Some("two")));
-    // The reason of an approval and what the deployment's own chain names stay for good.
+    // The reason of an approval, and the texts that the deployment's own chain names, stay for good.
     let (reason, own) = (Digest::of(b"reason"), Digest::of(b"own"));
     let other = "INC-2026-0013";
     let refs = [("incident", other.to_owned())];
@@ -200,7 +200,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
         submit(approval);
     }
     assert!(stays(&reason) && stays(&own));
-    // And all of it is the same after the loss of the database.
+    // The same holds after the database is lost.
     sequencer.stop().unwrap();
     let before = dump(&db);
     drop((db, replicas, sequencer));
@@ -210,7 +210,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     assert_eq!(before, dump(&db));
 }
 
-/// What the stores would be asked to repair.
+/// Counts what the stores would be asked to repair.
 fn scan(replicas: &Replicas, db: &Db) -> u64 {
     crate::upkeep::repair::scan_for_missing(replicas, &crate::rows::QueueSink(db.clone())).unwrap();
     db.read(crate::rows::repairs_waiting).unwrap()

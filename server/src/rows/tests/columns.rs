@@ -1,4 +1,4 @@
-//! What a column holds that it must not hold is an error that names table, column and row; it is never a panic
+//! A value that a column must not hold is an error that names table, column and row, never a panic
 //! or a default.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ use crate::rows::stamps::{NewestStamp, StampRow, StampTask};
 
 const TIME: &str = "2026-11-21T00:00:00.000Z";
 
-/// Columns that statements compare, order or count by, and that no function of `rows` returns.
+/// Columns that statements compare, sort or count by, and that no function of `rows` returns.
 const UNREAD: &[&str] = &[
     "condemned.count",
     "condemned.object",
@@ -119,7 +119,7 @@ fn readers() -> Vec<Reader> {
     readers
 }
 
-/// A value of a type's form, and values that are not.
+/// Returns a value that fits a type, and values that do not.
 fn values_of(type_: &str) -> (Value, Vec<Value>) {
     let text = |text: &str| Value::Text(text.to_owned());
     let blob = |length: usize| Value::Blob(vec![1; length]);
@@ -166,7 +166,7 @@ fn values_of(type_: &str) -> (Value, Vec<Value>) {
         "IncidentState" => state("open"),
         other => panic!("no foreign value for columns of type {other}: add some"),
     };
-    // A key that must be there is never empty, nor is anything that has no way to be absent.
+    // A required key is never empty, nor is any value of a type that has no form for absence.
     if !optional {
         foreign.push(Value::Null);
     }
@@ -177,7 +177,7 @@ fn key_text() -> String {
     key(1).to_string()
 }
 
-/// The schema without what SQLite itself would refuse, as a damaged file is without it.
+/// Makes the schema without the checks of SQLite itself, because a damaged file may break them.
 fn lenient() -> Connection {
     // `IS NOT NULL` is the condition of an index and stays.
     let schema = include_str!("../schema.sql")
@@ -201,7 +201,7 @@ fn columns(db: &Connection, table: &str) -> Vec<String> {
     names(db, &format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"))
 }
 
-/// Fills one row of a table. What no reader knows gets a value by the column's declared type.
+/// Fills one row of a table. A column that no reader knows gets a value by its declared type.
 fn fill(db: &Connection, table: &str, types: &BTreeMap<String, &str>) {
     let columns = columns(db, table);
     let values = columns.iter().map(|column| match types.get(column) {
@@ -253,14 +253,14 @@ fn a_foreign_value_in_any_column_is_an_error_that_names_it() {
                 for value in values_of(type_).1 {
                     let db = fresh();
                     if db.execute(&format!("UPDATE {table} SET \"{column}\" = ?1"), [&value]).is_err() {
-                        // SQLite itself keeps the key of a table an integer.
+                        // SQLite itself keeps a table's key an integer.
                         continue;
                     }
                     let stored: Value = db
                         .query_row(&format!("SELECT \"{column}\" FROM {table}"), [], |row| row.get(0))
                         .unwrap();
                     if stored != value {
-                        // The column's affinity made it something else, which is not foreign any more.
+                        // The column's affinity turned the value into another one, which is no longer foreign.
                         continue;
                     }
                     let error = (reader.read)(&db).err();
@@ -274,7 +274,7 @@ fn a_foreign_value_in_any_column_is_an_error_that_names_it() {
     }
     let known = ["log", "collections", "entries"];
     assert!(known.iter().all(|table| tables.iter().any(|found| found == table)));
-    // A new column is read with its type, or stands in the list of those that nothing returns.
+    // Every column is either read with its type, or listed among those that no function returns.
     let every: BTreeSet<String> = tables
         .iter()
         .flat_map(|table| {

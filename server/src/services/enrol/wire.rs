@@ -1,4 +1,4 @@
-//! EnrolService: the only calls without a client certificate, on a listener of their own.
+//! EnrolService: the only calls without a client certificate, on a separate listener.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::services::caller;
 use crate::services::login::Challenges;
 use crate::services::{enrol, login, mirrors};
 
-/// The service.
+/// The service of enrolment and login.
 #[derive(Clone, Debug)]
 pub struct Enrolments {
     pub collector: Arc<Collector>,

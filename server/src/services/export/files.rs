@@ -35,13 +35,13 @@ use crate::services::reads::lines::SealReader;
 /// Entries to prove in one call.
 const PROOFS_AT_ONCE: usize = 256;
 
-/// Where the files go.
+/// The channel for the files.
 pub type Answers = mpsc::Sender<Result<BundleChunk, Status>>;
 
-/// Streams the bundle of an incident for `person`.
+/// Streams the bundle of an incident to `person`.
 ///
 /// # Errors
-/// When the read cannot be recorded, or something that must be in the bundle cannot be read.
+/// If the read cannot be recorded, or if something that the bundle must contain cannot be read.
 pub async fn export(
     exporter: &Exporter,
     person: &PersonId,
@@ -51,7 +51,7 @@ pub async fn export(
     let collector = &*exporter.collector;
     let incident: IncidentId =
         request.incident.parse().map_err(|error| Failure::malformed(format!("incident: {error}")))?;
-    // Looked at first, so that what does not exist, cannot be produced or would be refused gets no entry.
+    // Take stock first, so that an export that would be refused, or has nothing to show, gets no entry.
     let before = collector.recorder.sequencer().log().published();
     let mut first = Snapshot::of_incident(collector, &incident, before.clone()).await?;
     let production = match request.only.as_slice() {
@@ -72,7 +72,7 @@ pub async fn export(
     if let Some(selection) = selection {
         snapshot.narrow(selection);
     }
-    // Asked again: a collection may have been stored since the first look.
+    // Check again: another collection may have been stored since.
     let lacks_mirror_copy = require_mirror_copy(collector, &snapshot, request.without_quorum)?;
     let quorum = if lacks_mirror_copy { Quorum::Waived } else { quorum };
     if let Some(collection) = snapshot.under_disposal() {
@@ -103,7 +103,7 @@ pub async fn export(
 /// How the checkpoint of a bundle meets the quorum of the collector's policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quorum {
-    /// Its cosigners signed.
+    /// The policy's cosigners signed.
     Met,
     /// The policy asks for no cosigners.
     NotAsked,
@@ -255,7 +255,7 @@ impl Files<'_> {
             }
             keys.push(enrolled_key(row)?);
         }
-        // The newest roster under the checkpoint: a newer one that was published since is not in this bundle.
+        // Use the newest roster under the checkpoint: one that was published later is not in this bundle.
         self.file("deployment/allowed_signers", bundle::allowed_signers(&newest, keys)).await?;
         let log_key = self.collector.log_key.parse();
         let log_key = log_key.or_internal("write log.vkey")?;
@@ -334,7 +334,7 @@ impl Files<'_> {
                     .await?;
             let size = chosen.record.size.unwrap_or(0);
             let mut path = ItemFile::Content.name(&id, *n);
-            // The last piece is sent when the cage has said that the digest is right.
+            // Send the last piece only after the cage has confirmed the digest.
             let mut waiting = Bytes::new();
             while let Some(piece) = content.next().await? {
                 let data = std::mem::replace(&mut waiting, piece);
@@ -349,7 +349,7 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// Sends the segments one after the other as one file. The file may be larger than the memory.
+    /// Sends the segments one after another as one file, which may be larger than memory.
     async fn container(&self, path: &str, collected: &Collected) -> Result<(), Failure> {
         let size = collected.segments.iter().map(|segment| segment.stored_len).sum();
         let last_index = collected.segments.last().map(|segment| segment.index);
@@ -394,7 +394,7 @@ impl Files<'_> {
             let (replicas, key) = (self.collector.replicas.clone(), Key::detail(digest.as_bytes()));
             match blocking(move || replicas.read(&key)).await? {
                 Ok(bytes) => self.file(&format!("details/{digest}.json"), bytes).await?,
-                // Erased texts are lawful; the acts that named them stay.
+                // Texts may lawfully be erased. The acts that named them stay.
                 Err(error) if error.class() == StoreErrorClass::NotFound => {}
                 Err(error) => return Err(Failure::unavailable("read a text", error)),
             }

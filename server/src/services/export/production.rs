@@ -1,7 +1,8 @@
 //! Prepares a partial production: the items that the selectors choose, with their records and proofs.
 //!
-//! Guarantee: every selector chooses something. What could not be proven, or would name a neighbour, is refused here, before the
-//! entry that records the read. Record lines come from the seals, and their tree must have the signed root. Not here: sending.
+//! Guarantee: every selector chooses something. This module refuses an item that cannot be proven, or whose record names a
+//! neighbour, before the read gets its entry. Record lines come from the seals, and their tree must have the signed root. Not here:
+//! sending.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,23 +25,23 @@ use crate::rows;
 use crate::services::reads::Reads;
 use crate::services::reads::lines::SealReader;
 
-/// Index rows looked at between two looks at the clock: one page of a listing.
+/// Index rows examined between two checks of the clock: one page of a listing.
 const PAGE_ROWS: u32 = 4096;
 
-/// An item that will leave.
+/// An item that the bundle will contain.
 #[derive(Debug)]
 pub struct Chosen {
     pub record: ItemRecord,
-    /// The record as it was sealed.
+    /// The record line as sealed.
     pub line: Vec<u8>,
     /// Its place in its collection.
     pub proof: ItemProof,
 }
 
-/// What will leave.
+/// The content of a partial bundle.
 #[derive(Debug)]
 pub struct Production {
-    /// Which items.
+    /// The chosen items.
     pub selection: Selection,
     chosen: BTreeMap<Digest, BTreeMap<u64, Chosen>>,
 }
@@ -54,7 +55,7 @@ impl Production {
     /// Finds the items, their records and proofs.
     ///
     /// # Errors
-    /// A selector that is malformed, chooses nothing, too much, or what cannot be shown without its neighbours.
+    /// If a selector is malformed, or chooses nothing, too much, or an item that cannot be shown without its neighbours.
     pub async fn prepare(reads: &Reads, snapshot: &Snapshot, only: &[Bytes]) -> Result<Self, Failure> {
         let selection = choose(&reads.collector, snapshot, only).await?;
         let mut chosen = BTreeMap::new();
@@ -68,7 +69,7 @@ impl Production {
     }
 }
 
-/// The items that the selectors choose, by the index.
+/// Finds the items that the selectors choose, by the index.
 async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> Result<Selection, Failure> {
     if only.len() > SELECTORS_MAX {
         return Err(Failure::new(
@@ -123,7 +124,7 @@ async fn choose(collector: &Collector, snapshot: &Snapshot, only: &[Bytes]) -> R
     Ok(selection)
 }
 
-/// The ordinals in one collection that a selector chooses.
+/// The ordinals of the items in one collection that a selector chooses.
 async fn ordinals(
     collector: &Collector,
     collected: &Collected,
@@ -152,7 +153,7 @@ async fn ordinals(
         let next = last.n.checked_add(1);
         let wanted = page.iter().filter(|item| selector.chooses(&id, item.n, &item.path));
         chosen.extend(wanted.map(|item| item.n));
-        // The caller says what is too much; here it must only not fill the memory.
+        // The caller refuses too many items. This check only keeps the memory bounded.
         if chosen.len() > ITEMS_MAX {
             return Ok(chosen);
         }
@@ -163,7 +164,7 @@ async fn ordinals(
     }
 }
 
-/// Lines and proofs of the chosen items, out of all seals of their collection.
+/// Reads the lines and proofs of the chosen items from all seals of their collection.
 async fn records(
     reads: &Reads,
     collected: &Collected,
@@ -203,7 +204,7 @@ async fn records(
     for n in items {
         let line = lines.remove(n).ok_or_else(|| broken(format!("item {n} is in no seal")))?;
         let record = ItemRecord::parse_line(&line, Stage::Final).map_err(|error| broken(chain(&error)))?;
-        // The index only finds; what was sealed decides.
+        // The index only finds the item. The sealed record decides.
         if record.n != *n {
             return Err(broken(format!("the index says {n}, the seal {}", record.n)));
         }

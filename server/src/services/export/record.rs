@@ -1,4 +1,4 @@
-//! Records that a bundle left: `bundle.exported`, its stamp, and the proof that it follows the bundle's checkpoint.
+//! Records an export: `bundle.exported`, its stamp, and the proof that it follows the bundle's checkpoint.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -20,16 +20,16 @@ use crate::rows;
 use crate::rows::condition::{Condition, Denied};
 use crate::services::export::Exporter;
 
-/// Exports that may wait for their entry: those of the last days of a busy team.
+/// Most exports that may wait for their entry: those of a busy team in a few days.
 const REMEMBERED_MAX: usize = 1024;
 
-/// Which checkpoint each streamed bundle was made under. Lost at a restart; the bundle is then exported again.
+/// The checkpoint of each streamed bundle. A restart loses this; the responder then exports the bundle again.
 #[derive(Debug, Default)]
 pub struct Exports(Mutex<VecDeque<(IncidentId, Digest, u64, bool)>>);
 
 impl Exports {
-    /// A bundle of this incident with this head went out under the checkpoint of `size`. Each export is itself an entry
-    /// of the incident, so no two have one head. `is_waived`: without the quorum that the policy asks for.
+    /// Remembers that a bundle of this incident with this head was streamed under the checkpoint of `size`. Each export is itself an
+    /// entry of the incident, so no two exports have one head. `is_waived`: without the quorum that the policy asks for.
     pub fn remember(&self, incident: &IncidentId, head: Digest, size: u64, is_waived: bool) {
         let mut exports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if exports.len() >= REMEMBERED_MAX {
@@ -51,7 +51,7 @@ impl Exports {
 /// Records an export that its responder signed.
 ///
 /// # Errors
-/// A refusal when the act does not fit the sums or the chain.
+/// A refusal if the act does not match the sums or the chain.
 pub async fn record(
     exporter: &Exporter,
     signed: Signed,

@@ -1,4 +1,4 @@
-//! Decides from the entries under one checkpoint what a bundle holds.
+//! Decides from the entries under one checkpoint what a bundle contains.
 
 use std::collections::BTreeMap;
 
@@ -21,31 +21,31 @@ use crate::rows::{self, DbError};
 #[derive(Debug)]
 pub struct Snapshot {
     pub incident: IncidentId,
-    /// The checkpoint that everything is proven under.
+    /// The checkpoint under which everything is proven.
     pub published: Published,
-    /// The incident's chain, 0 to its head.
+    /// The incident's chain, from 0 to its head.
     pub chain: Vec<EntryRow>,
-    /// Entries of the deployment's chain that it leans on, by index.
+    /// Entries of the deployment's chain that the incident depends on, by index.
     pub deployment: BTreeMap<u64, EntryRow>,
     /// Orders by id.
     pub orders: Vec<Digest>,
     /// Endpoints that collected, with their enrolments.
     pub endpoints: Vec<EndpointRow>,
-    /// What the entries say of disposal.
+    /// The disposal, as the entries tell it.
     pub course: evidence::disposal::Course,
-    /// Every collection that was started; one without a segment has nothing to show, but its endpoint and order count.
+    /// Every collection that was started. One without a segment has no evidence to show, but its endpoint and order count.
     pub collections: Vec<Collected>,
 }
 
-/// One collection with what the entries under the checkpoint say of it.
+/// One collection, as the entries under the checkpoint describe it.
 #[derive(Debug)]
 pub struct Collected {
     pub row: CollectionRow,
-    /// Segments that belong to it.
+    /// The segments that belong to it.
     pub segments: Vec<SegmentRow>,
-    /// Two persons disposed of it: no segment is here, and that is right.
+    /// True if two persons disposed of it. Its segments are then rightly absent.
     pub is_disposed: bool,
-    /// Its manifest, when `collection.stored` is under the checkpoint.
+    /// Its manifest, if `collection.stored` is under the checkpoint.
     pub manifest: Option<Digest>,
 }
 
@@ -60,17 +60,17 @@ impl Snapshot {
         self.collections.iter().filter(|one| !one.segments.is_empty())
     }
 
-    /// The collections that have a folder: with evidence, or with what stays of it.
+    /// The collections that have a folder: those with evidence, and those of which something is left.
     pub fn with_folder(&self) -> impl Iterator<Item = &Collected> {
         self.collections.iter().filter(|one| one.is_disposed || !one.segments.is_empty())
     }
 
-    /// A collection that goes by an approved plan and that no store gave up yet under the checkpoint.
+    /// A collection that an approved plan names and that no store had given up under the checkpoint.
     pub fn under_disposal(&self) -> Option<Digest> {
         let mut disposed = self.collections.iter().filter(|one| one.is_disposed);
         let stays = |one: &&Collected| {
             let object = evidence::disposal::Object::Collection(one.row.id);
-            // As the verifier counts: a mirror that was quicker says nothing of our stores.
+            // Count as the verifier does: a mirror that destroyed its copy earlier says nothing about our stores.
             let is_store =
                 |place: &evidence::disposal::Place| matches!(place, evidence::disposal::Place::Store(_));
             !self.course.gone_from(&object).any(is_store)
@@ -78,7 +78,7 @@ impl Snapshot {
         disposed.find(stays).map(|one| one.row.id)
     }
 
-    /// What the entries say of disposal, for the certificate.
+    /// The disposal for the certificate, as the entries tell it.
     pub fn destruction(&self) -> Option<evidence::disposal::Destruction> {
         let retired = self.deployment.values().filter(|entry| entry.kind == EntryType::MirrorRetired);
         let retired = retired
@@ -87,7 +87,7 @@ impl Snapshot {
         self.course.destruction(&retired)
     }
 
-    /// Leaves out everything that only collections without a chosen item need; the chain stays whole.
+    /// Removes everything that only collections without a chosen item need. The chain stays whole.
     pub fn narrow(&mut self, selection: &Selection) {
         self.collections.retain(|one| selection.of(&one.row.id).is_some());
         let of = &self.collections;
@@ -113,7 +113,7 @@ impl Snapshot {
         });
     }
 
-    /// Stored collections of which no mirror has said that it holds them (`evidence.replicated`).
+    /// Stored collections that no mirror has confirmed to hold (`evidence.replicated`).
     pub fn unreplicated(&self) -> Vec<Digest> {
         let replicated = |id: &Digest| {
             let name = id.to_string();
@@ -126,7 +126,7 @@ impl Snapshot {
         stored.map(|one| one.row.id).filter(|id| !replicated(id)).collect()
     }
 
-    /// Takes stock of an incident under a checkpoint.
+    /// Collects an incident's content under a checkpoint.
     pub async fn of_incident(
         collector: &Collector,
         incident: &IncidentId,
@@ -194,7 +194,7 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
     };
     let mut collections = Vec::new();
     for started in chain.iter().filter(|entry| entry.kind == EntryType::CollectionStarted) {
-        // Left out, a collection that the chain names would be missing from the bundle without a word.
+        // Do not skip it: a collection that the chain names would then be missing from the bundle without notice.
         let id: Digest = started.parsed("collection")?;
         let row = rows::collections::at(db, &id)?;
         let row = row.ok_or_else(|| DbError::Absent { table: "collections", key: format!("id {id}") })?;
@@ -215,13 +215,13 @@ fn collections(db: &Connection, chain: &[EntryRow]) -> Result<Vec<Collected>, Db
     Ok(collections)
 }
 
-/// How many segments a collection had when it was interrupted. Without that number nobody knows which of them belong
-/// to it, so an entry that does not say it is no reason to take all of them.
+/// The number of segments that a collection had when it was interrupted. Without that number nobody knows which segments belong
+/// to it, so an entry that lacks it does not justify taking all of them.
 fn segment_count(interrupted: &EntryRow) -> Result<usize, DbError> {
     interrupted.parsed("segments")
 }
 
-/// Genesis, rosters, mirrors that spoke, and for each endpoint its token, enrolment, renewals and retirement.
+/// Finds genesis, rosters, mirrors that stated something, and for each endpoint its token, enrolment, renewals and retirement.
 fn deployment(
     db: &Connection,
     chain: &[EntryRow],
@@ -243,12 +243,12 @@ fn deployment(
             | EntryType::RosterPublished
             | EntryType::KeyRotated
             | EntryType::LogSuccession => true,
-            // A slot may have had several tokens; the one that was used speaks for the endpoint.
+            // A slot may have had several tokens. Only the one that was used belongs to the endpoint.
             EntryType::EndpointAdmitted => of_endpoint().is_some_and(|row| row.token == entry.event),
             EntryType::AgentEnrolled | EntryType::AgentRenewed | EntryType::EndpointRetired => {
                 of_endpoint().is_some()
             }
-            // Who states that it holds evidence of this incident.
+            // Mirrors that state that they hold evidence of this incident.
             EntryType::MirrorAdmitted | EntryType::MirrorRetired => chain.iter().any(|own| {
                 let spoke = [EntryType::EvidenceReplicated, EntryType::DispositionConfirmed];
                 spoke.contains(&own.kind)

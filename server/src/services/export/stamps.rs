@@ -7,10 +7,10 @@ use evidence::causes::chain;
 
 use crate::log::tsa::TsaClient;
 
-/// Time stamps over `bytes`: one of each authority that answers, in their order, at most as many as a bundle holds.
+/// Gets time stamps over `bytes`: one from each authority that answers, in their order, at most as many as a bundle holds.
 pub(super) async fn stamps(tsas: &[TsaClient], bytes: &[u8]) -> Vec<Vec<u8>> {
     let bytes: Arc<[u8]> = bytes.into();
-    // All at once: an authority that is away costs its own patience and not that of the others.
+    // Ask all at once: an authority that is away then delays only its own answer.
     let asked: Vec<_> = tsas
         .iter()
         .cloned()

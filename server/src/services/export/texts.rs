@@ -1,8 +1,8 @@
-//! The texts of a bundle that people read.
+//! The texts in a bundle that people read.
 
 use evidence::bundle::Overview;
 
-/// What a bundle is, how to check it, what it does not prove.
+/// Says what a bundle is, how to check it, and what it does not prove.
 pub fn readme(overview: &Overview) -> Vec<u8> {
     let Overview {
         deployment,
@@ -66,7 +66,7 @@ What this does not prove
     .into_bytes()
 }
 
-/// The same for a partial production.
+/// The same text for a partial production.
 pub fn readme_of_part(overview: &Overview, items: usize) -> Vec<u8> {
     let Overview { deployment, incident, origin, exported, by, entries, head_seq, collections, .. } =
         overview;
@@ -113,7 +113,7 @@ what the order asked for (its plan names paths).
     .into_bytes()
 }
 
-/// A form for FRE 902(13) and (14), filled with what is known; a person completes and signs it.
+/// A form for FRE 902(13) and (14), filled in as far as the collector knows. A person completes and signs it.
 pub fn certification(overview: &Overview) -> Vec<u8> {
     let collections: String = overview.collections.iter().map(|id| format!("    {id}\n")).collect();
     format!(

@@ -1,4 +1,4 @@
-//! BundleService.
+//! BundleService: exports bundles and records the exports.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::services::caller;
 /// Chunks that wait for the exporter: 8 MiB.
 const ANSWERS_LEN: usize = 8;
 
-/// The service.
+/// The service of bundles.
 #[derive(Clone)]
 pub struct Bundles(pub Arc<Exporter>);
 

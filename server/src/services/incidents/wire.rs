@@ -1,4 +1,4 @@
-//! IncidentService.
+//! IncidentService: the wire side of incidents.
 
 use proto::v1::incident_service_server::IncidentService;
 use proto::v1::{

@@ -21,11 +21,11 @@ use crate::rows::condition::{Condition, Denied};
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
-/// A collection that is taken.
+/// An admitted collection.
 #[derive(Debug)]
 pub struct Admitted {
     pub collection: Digest,
-    /// Its number in the database.
+    /// The collection's number in the database.
     pub number: u64,
     /// Entry of `collection.stored`, if there is one.
     pub stored_index: Option<u64>,
@@ -39,16 +39,16 @@ pub struct Admitted {
     pub delegation_id: Digest,
     /// The endpoint's evidence key.
     pub evidence_key: PublicKey,
-    /// What every seal repeats.
+    /// The identity that every seal repeats.
     pub identity: Identity,
-    /// What the caged verifier is told.
+    /// The first message for the caged verifier.
     pub begin: Begin,
 }
 
 /// Judges the delegation, and records the collection's start if it is new.
 ///
 /// # Errors
-/// [`Ended::Rejected`] when the collection can never be taken, [`Ended::Failed`] otherwise.
+/// [`Ended::Rejected`] if the collection can never be accepted, [`Ended::Failed`] otherwise.
 pub async fn admit(
     ingest: &Ingest,
     endpoint: &EndpointId,
@@ -113,10 +113,10 @@ pub async fn admit(
     })
 }
 
-/// What is admitted, once it is its turn: the collection may have ended while the call waited.
+/// Judges an admitted collection again when the call's turn comes: the collection may have ended while the call waited.
 ///
 /// # Errors
-/// [`Ended::Rejected`] when it did, otherwise when the database does not answer.
+/// [`Ended::Rejected`] if it ended; [`Ended::Failed`] if the database does not answer.
 pub async fn readmit(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, Ended> {
     let row = ingest.collector.collection(&admitted.collection).await?;
     let row = row.ok_or_else(|| Failure::internal("go on with the collection", "its row is gone"))?;
@@ -127,7 +127,7 @@ pub async fn readmit(ingest: &Ingest, admitted: Admitted) -> Result<Admitted, En
     Ok(Admitted { stored_index: row.stored_index, ..admitted })
 }
 
-/// What two persons disposed of is not sent again.
+/// Refuses a collection that two persons disposed of.
 async fn not_disposed(ingest: &Ingest, collection: &Digest) -> Result<(), Ended> {
     let id = *collection;
     let disposed = ingest
@@ -146,7 +146,7 @@ async fn not_disposed(ingest: &Ingest, collection: &Digest) -> Result<(), Ended>
 fn may_go_on(state: CollectionState) -> Result<(), Ended> {
     let (reason, detail) = match state {
         CollectionState::Malformed => (Reason::Malformed, "its bytes failed verification earlier"),
-        // Its chain head is in the ledger: more segments behind it would contradict the record.
+        // The head of its seal chain is in the ledger: more segments behind it would contradict the record.
         CollectionState::Interrupted => {
             (Reason::UnknownOrder, "it was recorded as interrupted; another attempt may follow")
         }
@@ -171,7 +171,7 @@ async fn enrolled_key(
     }
 }
 
-/// What holds for a first message only: later ones find the collection begun.
+/// Checks what concerns the first message only. Later calls find the collection begun.
 async fn may_begin(
     ingest: &Ingest,
     order: &crate::collector::OpenOrder,
@@ -189,7 +189,7 @@ async fn may_begin(
     if delegation.attempt > order.order.attempts {
         return refuse(format!("attempt {} of {}", delegation.attempt, order.order.attempts));
     }
-    // The endpoint admitted in time by its own, floor-corrected clock; when the bytes arrive is the network's matter.
+    // The endpoint admitted the order in time by its own, floor-corrected clock. The network decides when the bytes arrive.
     if delegation.at > order.order.expires {
         return refuse(format!("the order expired at {}", order.order.expires));
     }
@@ -206,7 +206,7 @@ async fn may_begin(
                     && target.fingerprint == fingerprint
             });
             let used = rows::orders::attempts(db, &id)?.into_iter().any(|row| {
-                // The same delegation comes twice at once: with the endpoint's answer and with its upload.
+                // The same delegation arrives twice at once: with the endpoint's answer and with its upload.
                 let is_other = row.collection.is_some_and(|found| found != own);
                 row.endpoint == name && row.attempt >= attempt && is_other
             });
@@ -216,7 +216,7 @@ async fn may_begin(
     if !addressed {
         return refuse("the order does not address this endpoint".to_owned());
     }
-    // Two collections under one attempt number are two stories about one attempt.
+    // Two collections under one attempt number would tell two stories about one attempt.
     if used {
         return refuse(format!("attempt {attempt} or a later one began before"));
     }
@@ -229,7 +229,7 @@ async fn record_start(
     delegation: &Delegation,
     signed: Signed,
 ) -> Result<(), Ended> {
-    // An attempt that never said how it ended is ended by the next.
+    // If an earlier attempt never said how it ended, the next attempt ends it.
     super::interrupt::earlier_attempts(ingest, delegation).await?;
     ingest.collector.store_document(&signed).await?;
     let refs = [
@@ -238,7 +238,7 @@ async fn record_start(
         ("endpoint", delegation.endpoint.to_string()),
         ("order", delegation.order.to_string()),
     ];
-    // Judged once more with the entry: no collection begins behind a cancellation, which every mirror would hold against the log.
+    // Judge it again with the entry: a collection that begins after a cancellation would make every mirror accuse the log.
     let id = delegation.order;
     let in_force: Condition = Box::new(move |tx| match rows::orders::at(tx, &id)? {
         Some(row) if row.state == OrderState::Issued => Ok(()),

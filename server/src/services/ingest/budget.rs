@@ -1,6 +1,6 @@
 //! Bounds what ingest holds at once: running uploads, and bytes of segments between the wire and the disks.
 //!
-//! Guarantee: what exceeds the budget waits on the wire, where HTTP/2 flow control slows its sender. Nothing is dropped. A
+//! Guarantee: uploads over the budget wait on the wire, where HTTP/2 flow control slows their senders. Nothing is dropped. A
 //! segment takes its whole share before its first byte is read, so that two half-received segments never wait for each other.
 //! Not here: the verifier's memory (`services::ingest::child`); HTTP/2 windows (`proto::limits`).
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use evidence::length::to_usize;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// The unit in which memory is counted: one KiB a permit keeps every budget within a semaphore's range.
+/// The unit of memory: one KiB for each permit keeps every budget within a semaphore's range.
 const PERMIT_BYTES: u64 = 1 << 10;
 
 /// Largest share of one segment: the format's largest seal and segment (64 + 16 MiB).
@@ -27,16 +27,16 @@ pub struct Budget {
 #[error("the collector takes no more segments")]
 pub struct Stopping(#[from] AcquireError);
 
-/// A slot among the uploads, given back when dropped.
+/// A place among the uploads. Dropping it gives it back.
 #[derive(Debug)]
 pub struct UploadSlot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
-/// Memory for one segment, given back when dropped.
+/// Memory for one segment. Dropping it gives it back.
 #[derive(Debug)]
 pub struct SegmentShare(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Budget {
-    /// Room for `uploads` at a time and `memory_bytes` of segments; at least one of the largest segments fits.
+    /// Makes room for `uploads` at a time and `memory_bytes` of segments. One segment of the largest size always fits.
     #[must_use]
     pub fn new(uploads: usize, memory_bytes: u64) -> Self {
         let permits = memory_bytes.max(SHARE_BYTES_MAX).div_ceil(PERMIT_BYTES);
@@ -49,17 +49,17 @@ impl Budget {
         Ok(UploadSlot(Arc::clone(&self.uploads).acquire_owned().await?))
     }
 
-    /// Waits for the memory of a segment and its seal. Lengths over the format's limits count as those: the wire
-    /// refuses them anyway.
+    /// Waits for the memory of a segment and its seal. Lengths over the format's limits count as the limits: the wire
+    /// refuses them in any case.
     pub async fn segment(&self, seal_len: u64, stored_len: u64) -> Result<SegmentShare, Stopping> {
-        // Saturating is the meaning: more than the largest share counts as the largest share.
+        // Saturating is right here: more than the largest share counts as the largest share.
         let bytes = seal_len.saturating_add(stored_len).min(SHARE_BYTES_MAX);
         #[expect(clippy::expect_used, reason = "the largest share is 80 MiB, or 81,920 permits")]
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).expect("few permits");
         Ok(SegmentShare(Arc::clone(&self.memory).acquire_many_owned(permits).await?))
     }
 
-    /// Wakes everyone who waits, with [`Stopping`]; segments that have their share are finished.
+    /// Wakes all waiting callers with [`Stopping`]. Segments that have their share are finished.
     pub fn close(&self) {
         self.uploads.close();
         self.memory.close();

@@ -1,4 +1,4 @@
-//! The program inside the cage: it verifies a container as it arrives, lists the records of a seal, reads one item.
+//! The program inside the cage: it verifies a container as it arrives, lists the records of a seal, or reads one item.
 //!
 //! Guarantee: only [`evidence::container::Verifier`] makes the answer `Accepted`. Any other failure ends the process without a
 //! verdict. The process holds no key and opens nothing: bytes come and go through the pipe. Not here: the cage (crate `cage`); the
@@ -23,48 +23,48 @@ use serde::{Deserialize, Serialize};
 
 use super::pipe::{self, Frame, Input, Kind, Output};
 
-/// Address space of the process: 1 GiB. A seal, its segment, the decoder and 18 bytes for each of 10^7 members fit.
+/// Most address space of the process: 1 GiB. A seal, its segment, the decoder and 18 bytes for each of 10^7 members fit.
 const MEMORY_BYTES_MAX: u64 = 1 << 30;
 
-/// CPU seconds of a read: content of 1 TiB at a tenth of an idle core's speed.
+/// Most CPU seconds of a read: content of 1 TiB at a tenth of an idle core's speed.
 const READ_CPU_S_MAX: u64 = 6_000;
 
 /// Bytes of record lines or content in one frame of the answer.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Whose container is expected, on the pipe.
+/// The container that the child must expect, as a message on the pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begin {
     pub deployment: String,
     pub collection: Digest,
-    /// Order document.
+    /// Digest of the order document.
     pub order: Digest,
     pub attempt: u64,
     /// The sealer's public key.
     pub sealer: String,
-    /// Stored bytes of the container.
+    /// Limit on the stored bytes of the container.
     pub stored_bytes: u64,
-    /// Plain bytes of the container.
+    /// Limit on the plain bytes of the container.
     pub plain_bytes: u64,
-    /// Logical size of one item.
+    /// Limit on the logical size of one item.
     pub item_bytes: u64,
-    /// Logical size of all items.
+    /// Limit on the logical size of all items.
     pub logical_bytes: u64,
     pub items: u64,
-    /// CPU seconds for the whole container.
+    /// Limit on CPU seconds for the whole container.
     pub cpu_s: u64,
 }
 
 impl Begin {
-    /// CPU seconds for a container: ten minutes, and what the bytes take at a twentieth of an idle core's speed.
+    /// CPU seconds for a container: ten minutes, plus the time that its bytes take at a twentieth of an idle core's speed.
     #[must_use]
     pub const fn cpu_s(logical_bytes: u64) -> u64 {
         600 + (logical_bytes >> 25)
     }
 }
 
-/// One good segment, on the pipe.
+/// The verdict on one good segment, as a message on the pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
@@ -75,11 +75,11 @@ pub struct Accepted {
     pub plain_end: u64,
     /// Records so far.
     pub items_total: u64,
-    /// It ends the container.
+    /// True if the segment ends the container.
     pub is_final: bool,
 }
 
-/// The good container, on the pipe.
+/// The verdict on a good container, as a message on the pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
@@ -101,21 +101,21 @@ pub struct Finished {
     pub content_bytes: u64,
 }
 
-/// Why there is no good answer, on the pipe.
+/// The verdict on bad bytes, as a message on the pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defect {
-    /// A limit of the order was passed, nothing else is wrong.
+    /// True if the container only passed a limit of the order.
     pub over_limit: bool,
-    /// For people.
+    /// The reason, for people.
     pub reason: String,
 }
 
-/// An item to be read, on the pipe.
+/// The item to read, as a message on the pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
-    /// Its record line, base64.
+    /// The item's record line, base64.
     pub record: String,
     /// Where the container's frames are.
     pub frames: Frames,
@@ -126,39 +126,39 @@ pub struct Item {
 pub enum Frames {
     /// The seek table of a finished container, base64.
     Table(String),
-    /// An interrupted container has none: stored and plain length of each segment, and the first and last in which
-    /// the item lies. The child asks for those two and all between, whole, and finds their frames.
+    /// An interrupted container has no table. Instead: stored and plain length of each segment, and the first and last segment
+    /// with bytes of the item. The child asks for those two and all between, whole, and finds their frames.
     Segments {
         /// All segments in order.
         lengths: Vec<(u64, u64)>,
-        /// First with bytes of the item.
+        /// First segment with bytes of the item.
         first: usize,
-        /// Last with bytes of the item.
+        /// Last segment with bytes of the item.
         last: usize,
     },
 }
 
-/// Why the process ends without a verdict.
+/// Why the process ended without a verdict.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChildError {
-    /// The pipe failed or the collector broke its rules.
+    /// The pipe failed, or the collector broke its protocol.
     #[error("speak with the collector")]
     Pipe(#[from] io::Error),
-    /// The cage is not closed.
+    /// The cage could not be closed.
     #[error("enter the cage")]
     Cage(#[from] CageError),
-    /// The collector asked for something at the wrong time, or in another form.
+    /// The collector sent a message at the wrong time, or of another form.
     #[error("unexpected {0}")]
     Protocol(&'static str),
 }
 
-/// The life of the caged process: reads one task from `input`, works on it, ends with `input`.
+/// The life of the caged process: reads one task from `input`, works on it, and ends when `input` ends.
 ///
 /// # Errors
-/// [`ChildError`]; the exit code is then not zero and the collector has no verdict.
+/// [`ChildError`]. The exit code is then not zero, and the collector has no verdict.
 pub fn run() -> Result<(), ChildError> {
-    // The buffers are made before the cage closes; nothing of a stranger is read before.
+    // Make the buffers before the cage closes, and read no hostile byte before.
     let (mut input, mut output) = pipe::of_child();
     let Some(frame) = pipe::read(&mut input)? else {
         return Ok(());
@@ -191,7 +191,7 @@ fn verify(begin: Begin, input: &mut Input, output: &mut Output) -> Result<(), Ch
             Kind::Finish => return finish(verifier, output),
             _ => return Err(ChildError::Protocol("frame where a seal is due")),
         };
-        // Both are read before any answer: the collector writes both before it listens.
+        // Read both before answering: the collector writes both before it listens.
         let segment = match pipe::read(input)? {
             Some(Frame { kind: Kind::Segment, payload }) => payload,
             _ => return Err(ChildError::Protocol("frame where a segment is due")),
@@ -234,7 +234,7 @@ fn read(first: Frame, input: &mut Input, output: &mut Output) -> Result<(), Chil
     Ok(())
 }
 
-/// Every record line of a seal; an open record, which is of a later seal, is left out.
+/// Sends every record line of a seal. Leaves out an open record, which belongs to a later seal.
 fn lines(seal: &[u8], output: &mut Output) -> Result<(), ChildError> {
     let seal = match Seal::parse(seal) {
         Ok(seal) => seal,
@@ -295,7 +295,7 @@ fn item(payload: &[u8], input: &mut Input, output: &mut Output) -> Result<(), Ch
     }
 }
 
-/// A table that is true for segments `first..=last`; those before are one frame each as far as offsets go.
+/// Builds a table that is true for segments `first..=last`. Each earlier segment is one frame, which keeps the offsets right.
 fn scan(
     lengths: &[(u64, u64)],
     first: usize,
@@ -349,7 +349,7 @@ fn plain(output: &mut Output, content: &[u8]) -> io::Result<()> {
     content.chunks(BATCH_BYTES).try_for_each(|chunk| pipe::write(output, Kind::Plain, chunk))
 }
 
-/// Lines gathered into frames of about [`BATCH_BYTES`].
+/// Gathers lines into frames of about [`BATCH_BYTES`].
 struct Batches<'o> {
     output: &'o mut Output,
     kind: Kind,

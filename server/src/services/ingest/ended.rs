@@ -1,4 +1,4 @@
-//! The ways in which an upload call ends, and what the endpoint is told.
+//! The ways in which an upload call ends, and what the collector tells the endpoint.
 
 use evidence::digest::Digest;
 use proto::status::Class;
@@ -7,39 +7,39 @@ use proto::v1;
 use crate::failure::Failure;
 use crate::rows::DbError;
 
-/// Why a call takes nothing more.
+/// Why a call accepts nothing more.
 #[derive(Debug)]
 pub enum Ended {
-    /// The peer is gone, another call took the place, or the collector stops; what is durable stays, the upload goes on
+    /// The peer left, another call took its place, or the collector stops. What is durable stays, and the upload continues
     /// in another call.
     Gone,
-    /// The collection will not be taken further; the endpoint is told and forgets it.
+    /// The collector will never take more of the collection. It tells the endpoint, which forgets the collection.
     Rejected(Rejection),
-    /// Something failed here, or the peer broke the call's rules; the class says whether to come again.
+    /// Something failed here, or the peer broke the call's rules. The class says whether to come again.
     Failed(Failure),
 }
 
 /// The reasons of `Rejected` on the wire (schema: agent.proto).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The bytes are not what the format asks.
+    /// The bytes do not have the required form.
     Malformed,
-    /// Other bytes for a segment that is durable already.
+    /// The endpoint sent other bytes for a segment that is durable already.
     Contradiction,
-    /// A limit of the order is passed.
+    /// The container passed a limit of the order.
     OverLimit,
-    /// The order was taken back.
+    /// The order was cancelled.
     Cancelled,
-    /// No such order for this endpoint, or not any more.
+    /// There is no such order for this endpoint, or no longer.
     UnknownOrder,
 }
 
-/// A final no.
+/// A final refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Why, as a word.
+    /// The reason, as a word for machines.
     pub reason: Reason,
-    /// Why, for people.
+    /// The reason, for people.
     pub detail: String,
 }
 
@@ -58,12 +58,12 @@ impl Reason {
 }
 
 impl Ended {
-    /// A final no.
+    /// Refuses for good.
     pub fn rejected(reason: Reason, detail: impl Into<String>) -> Self {
         Self::Rejected(Rejection { reason, detail: detail.into() })
     }
 
-    /// Not now; the class tells the endpoint to come again.
+    /// Refuses for now. The class tells the endpoint to come again.
     pub fn unavailable(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Failed(Failure::unavailable(what, source))
     }
@@ -104,13 +104,13 @@ impl From<Rejection> for v1::UploadResponse {
 /// What the endpoint may forget: everything below `next_index` is verified and durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durable {
-    /// Segments so far.
+    /// Number of segments so far.
     pub next_index: u64,
     /// Digest of the newest seal; `None` before the first.
     pub seal: Option<Digest>,
     /// Copies of the segment with the fewest.
     pub copies: u32,
-    /// Fewer than policy asks.
+    /// True if there are fewer copies than the policy asks for.
     pub degraded: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Ends a collection: checks the manifest against the verified container, then records and returns the receipt.
 //!
-//! Guarantee: the collector records `collection.stored` only after it counted every segment, seal and document on the stores;
-//! the entry says how many copies it found. The event is the manifest: sent twice, it is one entry. Not here: segments.
+//! Guarantee: the collector records `collection.stored` only after it counted every segment, seal and document on the stores.
+//! The entry says how many copies it found. The event is the manifest: sent twice, it is one entry. Not here: segments.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,13 +27,13 @@ use crate::failure::{Failure, OrFailure as _, chain};
 use crate::metrics;
 use crate::services::ingest::Ingest;
 
-/// How often to count the copies again, while policy says to wait for missing ones.
+/// How often to count the copies again while the policy says to wait for missing ones.
 const COPIES_WAIT: Duration = Duration::from_secs(5);
 
-/// Finishes a collection and gives its receipt.
+/// Finishes a collection and returns its receipt.
 ///
 /// # Errors
-/// [`Ended::Rejected`] when manifest and container do not fit.
+/// [`Ended::Rejected`] if manifest and container do not match.
 pub async fn finish(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -58,7 +58,7 @@ pub async fn finish(
     record(ingest, admitted, signed, written).await
 }
 
-/// The receipt of a collection that is stored already.
+/// The receipt of a collection that is already stored.
 pub async fn receipt(ingest: &Ingest, index: u64) -> Result<Proven, Ended> {
     ingest.collector.recorder.wait_until_published(index).await?;
     Ok(ingest.collector.recorder.prove(index).await?)
@@ -74,7 +74,7 @@ fn fitting(admitted: &Admitted, signed: &Signed, summary: &ContainerSummary) -> 
     Ok(manifest)
 }
 
-/// What the manifest must repeat of the order.
+/// Checks the fields that the manifest must repeat from the order.
 fn fits_order(manifest: &Manifest, order: &Order) -> Result<(), String> {
     if manifest.incident != order.incident {
         return Err("the manifest is of another incident than its order".to_owned());
@@ -92,14 +92,14 @@ async fn refuse<T>(
     signed: &Signed,
     reason: String,
 ) -> Result<T, Ended> {
-    // The document is kept under its digest as any other; only no entry calls it a manifest.
+    // The collector keeps this document under its digest as any other; but no entry calls it a manifest.
     ingest.collector.store_document(signed).await?;
     quarantine::record_malformed(ingest, admitted, signed.digest()).await?;
     tracing::warn!(collection = %admitted.collection, %reason, "Manifest does not fit");
     Err(Ended::rejected(Reason::Malformed, reason))
 }
 
-/// Counts the copies of everything the collection is made of, and waits for missing ones where policy says so.
+/// Counts the copies of every object of the collection, and waits for missing ones if the policy says so.
 async fn counted(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -172,10 +172,10 @@ async fn record(
 }
 
 impl Finished {
-    /// The totals as the manifest is compared with them.
+    /// Converts the totals into the form in which the manifest is compared with them.
     ///
     /// # Errors
-    /// When an outcome is no text of one.
+    /// If an outcome has an unknown name.
     pub fn summary(self) -> Result<ContainerSummary, Failure> {
         let mut counts_by_outcome = BTreeMap::new();
         for (outcome, count) in self.outcomes {

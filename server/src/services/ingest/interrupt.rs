@@ -1,7 +1,7 @@
 //! Ends collections that have no manifest.
 //!
 //! Guarantee: `collection.interrupted` names the newest durable seal, so that nobody can later cut the chain further back. The
-//! collection takes nothing more; another attempt is another collection. Not here: malformed or contradicted collections
+//! collection accepts nothing more; another attempt is another collection. Not here: malformed or contradicted collections
 //! (`ingest::quarantine`).
 
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::metrics;
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
-/// How long after its order's end an upload without a live call is waited for.
+/// How long after its order expired the collector waits for an upload that has no live call.
 const GRACE_AFTER_EXPIRY: Duration = Duration::from_secs(3600);
 
-/// Ends the upload of a collection and records that it was interrupted. A segment on its way is durable and counted
-/// before the record, or never acknowledged. Not for callers that hold the collection's turn.
+/// Ends the upload of a collection and records that it was interrupted. A segment on its way is either durable and counted
+/// before the record, or never acknowledged. Do not call this while holding the collection's turn.
 pub async fn end(ingest: &Ingest, collection: &Digest) -> Result<(), Failure> {
     let _turn = ingest.uploads.enter(*collection).await;
     record(ingest, collection).await
 }
 
-/// Records that a collection was interrupted, if it is running. The caller holds its turn.
+/// Records that a collection was interrupted, if it is still running. The caller must hold its turn.
 pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure> {
     let Some(row) = ingest.collector.collection(collection).await? else {
         return Ok(());
@@ -53,7 +53,7 @@ pub async fn record(ingest: &Ingest, collection: &Digest) -> Result<(), Failure>
     Ok(())
 }
 
-/// Interrupts what earlier attempts of the same endpoint under the same order left running.
+/// Interrupts collections that earlier attempts of the same endpoint under the same order left running.
 pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Result<(), Failure> {
     let (order, endpoint) = (delegation.order, delegation.endpoint.clone());
     let attempt = delegation.attempt;
@@ -67,7 +67,7 @@ pub async fn earlier_attempts(ingest: &Ingest, delegation: &Delegation) -> Resul
     Ok(())
 }
 
-/// Interrupts running collections whose order ended long ago and whose endpoint does not speak. Called by a timer.
+/// Interrupts running collections whose order expired long ago and whose endpoint is silent. A timer calls this.
 pub async fn expired(ingest: &Ingest) -> Result<(), Failure> {
     let now = crate::clock::now();
     let running = ingest

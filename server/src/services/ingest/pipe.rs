@@ -1,7 +1,7 @@
 //! The messages between the collector and its caged verifier.
 //!
-//! Guarantee: neither side buffers more than [`PAYLOAD_BYTES_MAX`] bytes, whatever the other claims; an unknown kind or a
-//! message that is cut is an error, never a guess. Not here: what the payloads mean (`services::ingest::child`), how they
+//! Guarantee: neither side buffers more than [`PAYLOAD_BYTES_MAX`] bytes, whatever the other claims. An unknown kind, or a
+//! message that is cut, is an error, never a guess. Not here: what the payloads mean (`services::ingest::child`), how they
 //! travel (`cage::pieces`).
 
 use std::io;
@@ -16,27 +16,27 @@ pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// To the child, first: what is expected of the container (JSON).
+    /// To the child, first: the container to expect (JSON).
     Begin,
     /// To the child: one whole seal.
     Seal,
-    /// To the child: one whole segment, the one of the seal before.
+    /// To the child: one whole segment, which belongs to the seal just sent.
     Segment,
-    /// To the child: every segment was sent; the container is to be judged as a whole.
+    /// To the child: all segments were sent; judge the container as a whole.
     Finish,
-    /// To the child: a seal whose record lines are wanted (reads).
+    /// To the child: a seal; send back its record lines (reads).
     Lines,
-    /// To the child: an item to be read (JSON); the child asks for the ranges it needs.
+    /// To the child: the item to read (JSON). The child asks for the ranges that it needs.
     Item,
-    /// To the child: the stored bytes it asked for.
+    /// To the child: the stored bytes that it asked for.
     Range,
-    /// From the child: item records of the segment in judgement, lines with LF.
+    /// From the child: records of the items that end in this segment, lines with LF.
     Records,
     /// From the child: the segment is good (JSON).
     Accepted,
     /// From the child: the container is good (JSON).
     Finished,
-    /// From the child: why the bytes are not what the format asks. The child ends.
+    /// From the child: why the bytes break the format. The child then ends.
     Malformed,
     /// From the child: which stored range of the container it needs next (JSON).
     Want,
@@ -61,13 +61,13 @@ impl Kind {
         Self::Plain,
     ];
 
-    /// The kind of a message on the wire; an unknown one breaks the conversation.
+    /// The kind for a byte on the wire. An unknown byte breaks the conversation.
     pub fn of(byte: u8) -> Result<Self, DatagramError> {
         let kind = Self::ALL.into_iter().find(|kind| kind.byte() == byte);
         kind.ok_or(DatagramError::Protocol("a message of unknown kind"))
     }
 
-    /// As it travels.
+    /// The byte on the wire.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
@@ -105,7 +105,7 @@ impl TryFrom<pieces::Frame> for Frame {
     }
 }
 
-/// The child's input: descriptor 0. Made before the cage closes.
+/// The child's input: descriptor 0. The child makes it before the cage closes.
 pub struct Input {
     buffer: Vec<u8>,
 }
@@ -113,21 +113,21 @@ pub struct Input {
 /// The child's output: descriptor 1.
 pub struct Output;
 
-/// Both ends of the child.
+/// The child's ends of the pipe.
 #[must_use]
 pub fn of_child() -> (Input, Output) {
     (Input { buffer: datagram::buffer() }, Output)
 }
 
-/// Writes one frame, blocking; the child's side.
+/// Writes one frame from the child. Blocks.
 pub fn write(_: &mut Output, kind: Kind, payload: &[u8]) -> io::Result<()> {
     pieces::write(io::stdout().as_fd(), kind.byte(), payload).map_err(io::Error::other)
 }
 
-/// Reads one frame, blocking; the child's side. `None` at a clean end.
+/// Reads one frame in the child. Blocks. `None` at a clean end.
 ///
 /// # Errors
-/// The collector does not keep to the form.
+/// If the collector breaks the protocol.
 pub fn read(input: &mut Input) -> io::Result<Option<Frame>> {
     let frame = pieces::read(io::stdin().as_fd(), &mut input.buffer, PAYLOAD_BYTES_MAX);
     frame.and_then(|frame| frame.map(Frame::try_from).transpose()).map_err(io::Error::other)

@@ -1,6 +1,6 @@
-//! Keeps bytes that are not evidence apart, records them and refuses them.
+//! Quarantines bytes that are not evidence: keeps them apart, records them and refuses them.
 //!
-//! Guarantee: what an endpoint sealed and sent is never thrown away, and never served as evidence. The collector writes the
+//! Guarantee: the collector never throws away what an endpoint sealed and sent, and never serves it as evidence. It writes the
 //! entry before the endpoint hears the refusal. Not here: the verdict itself (`ingest::verifier`).
 
 use evidence::digest::Digest;
@@ -15,10 +15,10 @@ use super::warm::Warm;
 use crate::metrics;
 use crate::services::ingest::Ingest;
 
-/// Quarantines a segment that is not what the format asks, and ends the collection.
+/// Quarantines a segment that breaks the format, and ends the collection.
 ///
 /// # Errors
-/// Always: [`Ended::Rejected`], or why it could not be recorded.
+/// Always: [`Ended::Rejected`], or the reason why it could not be recorded.
 pub async fn malformed(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -32,7 +32,7 @@ pub async fn malformed(
     Err(Ended::rejected(Reason::Malformed, reason))
 }
 
-/// Records that a collection is malformed; `seal` names the seal, or the document, that shows it.
+/// Records that a collection is malformed. `seal` names the seal, or the document, that proves it.
 pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest) -> Result<(), Ended> {
     let refs = [("collection", admitted.collection.to_string()), ("seal", seal.to_string())];
     ingest
@@ -45,10 +45,10 @@ pub async fn record_malformed(ingest: &Ingest, admitted: &Admitted, seal: Digest
     Ok(())
 }
 
-/// Quarantines a segment that passes a limit of the order, and ends the collection at the one before.
+/// Quarantines a segment that passes a limit of the order, and ends the collection after the segment before it.
 ///
 /// # Errors
-/// Always: [`Ended::Rejected`], or why it could not be recorded.
+/// Always: [`Ended::Rejected`], or the reason why it could not be recorded.
 pub async fn over_limit(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -65,7 +65,7 @@ pub async fn over_limit(
 /// Quarantines other bytes for a segment that is durable already: the endpoint signed two stories.
 ///
 /// # Errors
-/// Always: [`Ended::Rejected`], or why it could not be recorded.
+/// Always: [`Ended::Rejected`], or the reason why it could not be recorded.
 pub async fn contradicted(
     ingest: &Ingest,
     admitted: &Admitted,

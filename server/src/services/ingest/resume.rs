@@ -1,4 +1,4 @@
-//! After a start: writes the entries of collections that were complete before it and whose entry a crash prevented.
+//! After a start: writes the missing entries of collections that were complete when the collector crashed.
 //!
 //! Guarantee: it records only what an upload would have recorded. It may run at any time, also beside uploads.
 
@@ -20,10 +20,10 @@ use crate::rows::DbError;
 use crate::rows::collections::CollectionRow;
 use crate::services::ingest::Ingest;
 
-/// Finishes the collections whose final segment is stored and whose manifest is among the documents without an entry.
+/// Finishes the collections whose final segment is stored, if the stores hold their manifest and the ledger has no entry for it.
 ///
 /// # Errors
-/// When database, stores or ledger do not answer; what was finished until then stays finished.
+/// If database, stores or ledger do not answer. What was finished until then stays finished.
 pub async fn finish_complete(ingest: &Ingest) -> Result<u64, Failure> {
     let complete = ingest
         .collector
@@ -62,7 +62,7 @@ pub async fn finish_complete(ingest: &Ingest) -> Result<u64, Failure> {
 }
 
 async fn finish_one(ingest: &Ingest, row: &CollectionRow, manifest: Signed) -> Result<(), Ended> {
-    // The endpoint may be coming back with the same: one of us at a time.
+    // The endpoint may return with the same manifest, so only one of us may work at a time.
     let turn = ingest.uploads.enter(row.id).await;
     let delegation = ingest.collector.document(Key::document(row.delegation.as_bytes())).await?;
     let admitted = begin::admit(ingest, &row.endpoint, row.generation, delegation).await?;
@@ -98,8 +98,8 @@ async fn manifests_without_entry(ingest: &Ingest) -> Result<Vec<(Digest, Signed)
     .await?
 }
 
-/// Finishes what a crash left between the manifest's object and its entry. `signed` is a manifest that was found in
-/// the stores: the container was verified before its last segment was acknowledged, the totals are checked
+/// Finishes a collection that a crash left between the manifest's object and its entry. `signed` is a manifest that was found in
+/// the stores. The container was verified before its last segment was acknowledged; the totals are checked
 /// against the rows.
 async fn resume(
     ingest: &Ingest,

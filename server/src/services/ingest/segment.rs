@@ -1,4 +1,4 @@
-//! Takes one segment: checks its headers here, has its bytes judged in the cage while they are written, makes them durable,
+//! Takes one segment: checks its headers here, has the cage judge its bytes while they are written, makes them durable, and
 //! counts them.
 //!
 //! Guarantee: the order is verdict, objects on the replicas (segment, then seal), database row, answer. If something fails in
@@ -32,14 +32,14 @@ use crate::rows::collections::{ItemRow, SegmentRow};
 use crate::rows::{self, DbError};
 use crate::services::ingest::Ingest;
 
-/// How often a verifier may die over one segment. Bytes that kill it three times are refused.
+/// How often a verifier may die over one segment. The collector refuses bytes that kill it three times.
 const DEATHS_MAX: u32 = 3;
 
-/// First wait when the stores cannot take a segment; doubles up to [`STORE_WAIT_MAX`]. The sender waits meanwhile.
+/// First wait while the stores cannot take a segment; doubles up to [`STORE_WAIT_MAX`]. The sender waits meanwhile.
 const STORE_WAIT_MIN: Duration = Duration::from_millis(250);
 const STORE_WAIT_MAX: Duration = Duration::from_secs(15);
 
-/// How far a collection may pass the wall limit of its order: the agent closes its container after the limit.
+/// How far a collection may exceed the wall limit of its order: the agent closes its container after the limit.
 const WALL_SLACK_MS: i128 = 600_000;
 
 /// A segment as it arrived.
@@ -48,16 +48,16 @@ pub struct Arrived {
     pub seal: Bytes,
     /// The stored bytes.
     pub stored: Bytes,
-    /// Digest of the stored bytes, taken as they came.
+    /// Digest of the stored bytes, computed as they arrived.
     pub sha256: Digest,
-    /// Cancelled when another call wants the collection. From then on nothing waits for stores.
+    /// Cancelled when another call wants the collection. After that, this call waits for no store.
     pub ended: CancellationToken,
 }
 
-/// Takes a segment. When it returns `Ok`, everything that [`Warm::durable`] says is durable.
+/// Takes a segment. When it returns `Ok`, everything that [`Warm::durable`] reports is durable.
 ///
 /// # Errors
-/// [`Ended`]; `warm` must not be used again unless the error is about the segment's place ([`Ended::Failed`]).
+/// [`Ended`]. Do not use `warm` again unless the error is about the segment's place ([`Ended::Failed`]).
 pub async fn accept(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -117,7 +117,7 @@ pub async fn accept(
             return quarantine::malformed(ingest, admitted, warm, &arrived, defect.reason).await;
         }
     };
-    // The caged process says what it saw; that it saw these bytes is checked against what was computed here.
+    // The caged process reports what it saw. Compare that with what was computed here, to know that it saw these bytes.
     if judged.accepted.seal != seal.digest || judged.accepted.items_total != chain.items_total() {
         return Err(
             Failure::internal("verify a segment", "the verifier's answer is about other bytes").into()
@@ -130,10 +130,10 @@ pub async fn accept(
         Some(written) => written,
         None => create(ingest, &segment_key, arrived.stored.clone(), &arrived.ended).await?,
     };
-    // Crash now: the segment lies in the stores without its seal; the endpoint sends it again, the same bytes.
+    // Crash now: the stores hold the segment without its seal. The endpoint sends the same bytes again.
     let written = written.and(create(ingest, &seal_key, arrived.seal.clone(), &arrived.ended).await?);
     metrics::segment_written(begun.elapsed());
-    // Crash now: both objects lie there without a row; sent again, they are found and counted.
+    // Crash now: the stores hold both objects, without a row. When sent again, they are found and counted.
     let row = SegmentRow {
         index,
         sha256: arrived.sha256,
@@ -163,7 +163,7 @@ pub async fn accept(
         return Err(Failure::precondition("the collection ended while the segment was on its way").into());
     }
 
-    // The end lies behind the start, or the header had not been read.
+    // The header check made sure that the end is not before the start.
     let plain_len = seal.header.plain_end - seal.header.plain_start;
     metrics::segment_stored(seal.header.stored_len, plain_len, written.degraded);
     warm.progress_bytes += seal.header.stored_len;
@@ -172,7 +172,7 @@ pub async fn accept(
     Ok(())
 }
 
-/// Judges a segment that is durable already. With the same bytes the acknowledgement got lost; with other bytes the endpoint
+/// Judges a segment that is durable already. If the bytes are the same, the acknowledgement got lost. If they differ, the endpoint
 /// contradicts itself.
 async fn sent_again(
     ingest: &Ingest,
@@ -191,7 +191,7 @@ async fn sent_again(
     quarantine::contradicted(ingest, admitted, warm, arrived, index).await
 }
 
-/// Asks for the verdict. If the process dies, replaces it, feeds it again and asks again, a few times.
+/// Asks for the verdict. If the process dies, starts another, feeds it again and asks again, a few times.
 async fn judge(
     ingest: &Ingest,
     admitted: &Admitted,
@@ -235,10 +235,10 @@ fn item_rows(judged: &Judged, segment: u64) -> Result<Vec<ItemRow>, Ended> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Writes an object until policy is met. Full or failing stores make the sender wait; nothing is given up.
+/// Writes an object until the policy is met. If stores are full or fail, the sender waits; nothing is given up.
 ///
 /// # Errors
-/// [`Ended::Gone`] when the collector stops or the upload is ended meanwhile; [`Ended::Failed`] when a store holds
+/// [`Ended::Gone`] if the collector stops or the upload ends meanwhile; [`Ended::Failed`] if a store holds
 /// other bytes under the key.
 pub async fn create(
     ingest: &Ingest,
@@ -267,7 +267,7 @@ pub async fn create(
     }
 }
 
-/// Writes the bytes to temporary objects while they are judged. They get their name only after a good verdict.
+/// Writes the bytes to temporary objects during the verdict. They get their name only after a good verdict.
 struct Lane {
     verdict: mpsc::Sender<()>,
     writing: JoinHandle<Result<Option<Written>, ReplicaError>>,
@@ -280,7 +280,7 @@ impl Lane {
         let writing = tokio::task::spawn_blocking(move || {
             let mut writer = replicas.create_writer()?;
             writer.write(&bytes)?;
-            // Dropped without a verdict, nothing remains of it.
+            // If it is dropped without a verdict, nothing of it remains.
             good.recv().ok().map(|()| writer.commit(&key)).transpose()
         });
         Self { verdict, writing }
@@ -288,7 +288,7 @@ impl Lane {
 
     /// `None` if the write failed. The caller then writes again and waits.
     async fn commit(self) -> Option<Written> {
-        // The lane may have ended with an error already; its result says so.
+        // The lane may have ended with an error already. Its result says so.
         let _sent = self.verdict.send(());
         match self.writing.await {
             Ok(Ok(written)) => written,

@@ -1,8 +1,8 @@
 //! Allows one running upload for each collection. A newer call replaces the older one and inherits its verifier.
 //!
 //! Guarantee: two calls never work on one collection at the same time. When a connection is cut, its verifier, which has seen
-//! every durable segment, is kept for a while and in bounded number, so that a reconnect need not re-read the collection. Not
-//! here: what is kept (`ingest::warm`).
+//! every durable segment, is kept for a limited time, so that a reconnect need not re-read the collection. The number of kept
+//! verifiers is limited as well. Not here: what is kept (`ingest::warm`).
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ struct Slot<W> {
     /// Ends the call that holds the slot.
     current: CancellationToken,
     room: Arc<AsyncMutex<Room<W>>>,
-    /// When the last call left; `None` while one is here or waits.
+    /// When the last call left; `None` while a call works or waits.
     left: Option<Instant>,
     /// Calls that hold the slot or wait for it.
     callers: usize,
@@ -40,7 +40,7 @@ struct Slot<W> {
 #[derive(Debug)]
 struct Room<W>(Option<W>);
 
-/// The right to work on a collection; dropped, the next caller may.
+/// The right to work on a collection. Dropping it lets the next caller work.
 #[derive(Debug)]
 pub struct Turn<K: Ord + Clone, W> {
     collection: K,
@@ -50,14 +50,14 @@ pub struct Turn<K: Ord + Clone, W> {
     pub displaced: CancellationToken,
 }
 
-/// A place in the queue for a collection, so that a caller that gives up is not counted for ever.
+/// A place in the queue for a collection. It makes sure that a caller that gives up is no longer counted.
 struct Waiting<K: Ord + Clone, W> {
     collection: Option<K>,
     slots: Arc<Slots<K, W>>,
 }
 
 impl<K: Ord + Clone, W> Slots<K, W> {
-    /// At most `kept_max` warm verifiers wait without a call.
+    /// Makes the slots. At most `kept_max` warm verifiers wait without a call.
     #[must_use]
     pub fn new(kept_max: usize) -> Arc<Self> {
         Arc::new(Self { by_collection: Mutex::new(BTreeMap::new()), kept_max })
@@ -93,15 +93,15 @@ impl<K: Ord + Clone, W> Slots<K, W> {
         slots.get(collection).is_some_and(|slot| slot.callers > 0)
     }
 
-    /// Gives up what waits too long or is too much; the oldest first. Called by every leaving call and by a timer.
+    /// Drops verifiers that waited too long or are too many, the oldest first. Every leaving call and a timer call this.
     pub fn sweep(&self, now: Instant) {
         let mut slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);
-        // A call that left after `now` was read has waited for no time.
+        // A call that left after `now` was read has not waited at all.
         slots.retain(|_, slot| slot.left.is_none_or(|left| now.saturating_duration_since(left) < KEPT_FOR));
         let mut left: Vec<(Instant, K)> =
             slots.iter().filter_map(|(key, slot)| Some((slot.left?, key.clone()))).collect();
         left.sort();
-        // None is too much while fewer wait than may.
+        // No excess while fewer wait than may.
         let excess = left.len().saturating_sub(self.kept_max);
         for (_, key) in left.into_iter().take(excess) {
             slots.remove(&key);
@@ -113,7 +113,7 @@ impl<K: Ord + Clone, W> Slots<K, W> {
         {
             let mut slots = self.by_collection.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(slot) = slots.get_mut(collection) {
-                // Each call is counted when it enters, and leaves once.
+                // Each call is counted once when it enters, and leaves once.
                 slot.callers -= 1;
                 if slot.callers == 0 {
                     slot.left = Some(now);
@@ -125,7 +125,7 @@ impl<K: Ord + Clone, W> Slots<K, W> {
 }
 
 impl<K: Ord + Clone, W> Turn<K, W> {
-    /// What the call before left, if anything.
+    /// Takes the state that the previous call left, if any.
     pub fn take_warm(&mut self) -> Option<W> {
         self.room.0.take()
     }

@@ -1,4 +1,4 @@
-//! Serves one upload call: messages in, positions out.
+//! Serves one upload call: receives messages and answers with positions.
 //!
 //! Guarantee: the call takes memory for a segment before it reads the segment's bytes. The first answer says what is durable and
 //! names the newest seal, so that the endpoint notices a collector that forgot. A newer call for the same collection ends this
@@ -33,7 +33,7 @@ use crate::failure::Failure;
 use crate::metrics::ActiveUpload;
 use crate::services::ingest::Ingest;
 
-/// Answers that may wait for the endpoint. It reads them while it sends, so a few are enough.
+/// Most answers that may wait for the endpoint. It reads them while it sends, so a few are enough.
 pub const ANSWERS_LEN: usize = 8;
 
 type Answers = mpsc::Sender<Result<UploadResponse, Status>>;
@@ -57,7 +57,7 @@ pub async fn serve<S>(
         Err(Ended::Failed(failure)) => Some(Err(failure.into())),
     };
     if let Some(last) = last {
-        // The endpoint may be gone; then nobody needs the answer.
+        // The endpoint may have left. Then nobody needs the answer.
         drop(answers.send(last).await);
     }
 }
@@ -69,17 +69,17 @@ struct Call<'c, S> {
     answers: Answers,
 }
 
-/// When a call waits for a message: between two segments, or inside one.
+/// Where a call waits for a message: between two segments, or inside one.
 #[derive(Clone, Copy)]
 enum AwaitedAt {
     Between,
     Inside,
 }
 
-/// What the endpoint did next.
+/// The endpoint's next message.
 enum Next {
     Message(Message),
-    /// A clean end of the endpoint's side.
+    /// The endpoint ended its side cleanly.
     End,
 }
 
@@ -93,7 +93,7 @@ where
         };
         let delegation: Signed = proto::convert::signed("delegation", first.delegation)
             .map_err(|error| Failure::malformed(crate::failure::chain(&error)))?;
-        // Before the place is taken: thousands may wait for places, and what they wait for must be theirs.
+        // Thousands of calls may wait for a place. This wait ends when the peer's connection closes.
         let _place = tokio::select! {
             place = self.ingest.budget.upload() => place?,
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
@@ -111,7 +111,7 @@ where
         let mut warm = match turn.take_warm() {
             Some(warm) => warm,
             None => {
-                // The endpoint learns its place at once; its segments wait until the verifier has caught up.
+                // The endpoint learns its position at once. Its segments wait until the verifier has caught up.
                 let durable = self.durable_in_database(&admitted).await?;
                 self.answer(durable.into()).await?;
                 let warm = tokio::select! {
@@ -150,7 +150,7 @@ where
         }
     }
 
-    /// Takes one segment, or the manifest. The call waits for everything that may be cut off before it begins the segment; from
+    /// Takes one segment, or the manifest. The call waits for everything that may be cut off before it begins the segment. From
     /// then on verifier and chain stay together.
     async fn step(
         &mut self,
@@ -163,7 +163,7 @@ where
             Next::Message(Message::Segment(begin)) => {
                 let (share, arrived) = self.receive(turn, begin).await?;
                 segment::accept(self.ingest, admitted, warm, arrived).await.map_err(|ended| match ended {
-                    // Verifier and chain may be apart now: nothing of it is kept for another call.
+                    // Verifier and chain may now differ, so neither is kept for another call.
                     Ended::Gone => Ended::unavailable("store a segment", "the upload was ended"),
                     other => other,
                 })?;
@@ -183,7 +183,7 @@ where
         }
     }
 
-    /// Receives one segment, hashing while it comes.
+    /// Receives one segment and hashes it as it arrives.
     async fn receive(
         &mut self,
         turn: &Turn<Digest, Warm>,
@@ -220,7 +220,7 @@ where
     }
 
     async fn next(&mut self, turn: Option<&Turn<Digest, Warm>>, place: AwaitedAt) -> Result<Next, Ended> {
-        // While the collector drains, a segment that is open is taken to its end, and no other is begun.
+        // While the collector drains, an open segment is received to its end, and no other begins.
         let stopped = match place {
             AwaitedAt::Between => &self.ingest.collector.intake,
             AwaitedAt::Inside => &self.ingest.collector.stop,
@@ -240,11 +240,11 @@ where
         };
         match message {
             None => Ok(Next::End),
-            // Too much in one message: the endpoint that sent it hears so.
+            // The message is too large: tell the endpoint that sent it.
             Some(Err(status)) if Class::of(&status) == Class::OverLimit => {
                 Err(Failure::new(Class::OverLimit, status.message()).into())
             }
-            // A cut connection is no fault of the protocol: what is durable stays.
+            // A cut connection is not a protocol error. What is durable stays.
             Some(Err(status)) => {
                 tracing::debug!(%status, "Upload call was cut");
                 Err(Ended::Gone)
@@ -257,7 +257,7 @@ where
     }
 
     async fn answer(&self, response: UploadResponse) -> Result<(), Ended> {
-        // A peer that is gone reads no answers, and its collection waits for somebody else.
+        // A peer that left reads no answers, and another call waits for its collection.
         tokio::select! {
             sent = self.answers.send(Ok(response)) => sent.map_err(|_closed| Ended::Gone),
             () = self.peer.closed.cancelled() => Err(Ended::Gone),
@@ -280,7 +280,7 @@ where
         if warm.progress_at.elapsed() < PROGRESS_EVERY && warm.progress_bytes < PROGRESS_BYTES {
             return Ok(());
         }
-        // Nothing arrived yet, so there is no progress to record.
+        // Nothing has arrived yet, so there is no progress to record.
         let Some(index) = warm.chain.next_index().checked_sub(1) else { return Ok(()) };
         let refs = [
             ("collection", admitted.collection.to_string()),

@@ -1,7 +1,7 @@
 //! A caged process and the collector's side of its pipe.
 //!
-//! Guarantee: no verdict is invented. A process that dies, hangs past its deadline or breaks the frame rules gives
-//! [`VerifierError::Died`], never `Good`; dropped, it is killed and reaped. Not here: what it runs (`ingest::child`).
+//! Guarantee: it never invents a verdict. A process that dies, hangs past its deadline or breaks the frame rules gives
+//! [`VerifierError::Died`], never `Good`. Dropping it kills and reaps the process. Not here: what it runs (`ingest::child`).
 
 use std::ffi::OsString;
 use std::io;
@@ -17,14 +17,14 @@ use tokio::process::{Child, Command};
 use super::child::{Accepted, Begin, Defect, Finished};
 use super::pipe::{Frame, Kind, PAYLOAD_BYTES_MAX};
 
-/// Longest wait for one answer. A segment (64 MiB plain, 256 MiB of records) needs a second of an idle core; a machine
+/// Longest wait for one answer. A segment (64 MiB plain, 256 MiB of records) needs a second of an idle core. A machine
 /// that swaps is slow, not hostile.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(300);
 
-/// Longest answer of record lines for one segment: 256 MiB plain (docs/spec/seal.md).
+/// Most bytes of record lines in the answer for one segment: 256 MiB plain (docs/spec/seal.md).
 const RECORDS_BYTES_MAX: usize = 256 << 20;
 
-/// The program that runs caged: this one, under its hidden command.
+/// The program that runs in the cage: this executable, under a hidden command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The executable.
@@ -36,7 +36,7 @@ impl Program {
     /// The running executable's `__verify`.
     ///
     /// # Errors
-    /// When the kernel does not say which file that is.
+    /// If the kernel does not say which file that is.
     pub fn own() -> io::Result<Self> {
         Ok(Self { path: std::env::current_exe()?, arguments: vec!["__verify".to_owned()] })
     }
@@ -45,9 +45,9 @@ impl Program {
 /// What the caged process found.
 #[derive(Debug)]
 pub enum Verdict<T> {
-    /// Byte for byte what the format asks.
+    /// Correct, byte for byte.
     Good(T),
-    /// Not what the format or the limits ask. The process has ended.
+    /// Against the format or the limits. The process has ended.
     Bad(Defect),
 }
 
@@ -55,15 +55,15 @@ pub enum Verdict<T> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifierError {
-    /// The process could not be started; try again later.
+    /// The process could not be started. Try again later.
     #[error("start the caged process")]
     Start(#[source] io::Error),
-    /// It ended, hung or spoke nonsense; the text says which.
+    /// The process ended, hung or spoke nonsense; the text says which.
     #[error("the caged process ended without a verdict: {0}")]
     Died(String),
 }
 
-/// A running caged process. Not cancellation-safe: after a dropped call it is out of step and must be dropped too.
+/// A running caged process. Not cancellation-safe: after a dropped call it is out of step, so drop the process as well.
 #[derive(Debug)]
 pub struct Caged {
     child: Child,
@@ -71,10 +71,10 @@ pub struct Caged {
 }
 
 impl Caged {
-    /// Starts the process; it waits for its first frame.
+    /// Starts the process, which then waits for its first frame.
     pub fn start(program: &Program) -> Result<Self, VerifierError> {
         let arguments: Vec<OsString> = program.arguments.iter().map(OsString::from).collect();
-        // No environment: no secrets, no backtraces, no loader tricks.
+        // An empty environment: no secrets, no backtraces, no loader tricks.
         let launch = Launch {
             program: &program.path,
             name: None,
@@ -120,7 +120,7 @@ impl Caged {
         }
     }
 
-    /// The exit status tells an operator more than a broken pipe.
+    /// Adds the exit status, which tells an operator more than a broken pipe.
     async fn died(&mut self, text: String) -> VerifierError {
         crate::metrics::verifier_died();
         let ended = tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await;
@@ -174,7 +174,7 @@ impl Verifier {
         }
     }
 
-    /// Asks for the judgement of the whole, after the final segment. The process ends with its answer.
+    /// Asks for the verdict on the whole container, after the final segment. The process ends with its answer.
     pub async fn finish(mut self) -> Result<Verdict<Finished>, VerifierError> {
         self.0.send(Kind::Finish, &[]).await?;
         let frame = self.0.receive().await?;
@@ -186,7 +186,7 @@ impl Verifier {
     }
 }
 
-/// Reads a JSON payload of a caged process: the answer is as untrusted as what it parsed.
+/// Reads a JSON payload of a caged process. The answer is as untrusted as the bytes that the process parsed.
 pub fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, VerifierError> {
     serde_json::from_slice(payload)
         .map_err(|error| VerifierError::Died(format!("its answer is not readable: {error}")))

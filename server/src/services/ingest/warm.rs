@@ -1,4 +1,4 @@
-//! The state of a running upload: the seal chain, a caged verifier that has seen every durable segment, the copies so far.
+//! The state of a running upload: the seal chain, a caged verifier that has seen every durable segment, and the copies so far.
 //!
 //! Guarantee: verifier and chain are always at the same segment, the one after the newest durable one. After a restart the
 //! collector builds both again from the stored objects, one collection at a time. Not here: new segments (`ingest::segment`).
@@ -19,10 +19,10 @@ use crate::failure::Failure;
 use crate::rows::collections::SegmentRow;
 use crate::services::ingest::Ingest;
 
-/// A progress entry at least this often while segments arrive.
+/// Longest time between two progress entries while segments arrive.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(300);
 
-/// A progress entry at least every so many stored bytes.
+/// Most stored bytes between two progress entries.
 pub const PROGRESS_BYTES: u64 = 1 << 30;
 
 /// State of a running upload between two segments.
@@ -36,7 +36,7 @@ pub struct Warm {
     pub written: Option<Written>,
     /// When the newest progress entry was written.
     pub progress_at: Instant,
-    /// Stored bytes since.
+    /// Stored bytes since then.
     pub progress_bytes: u64,
     /// The endpoint's monotonic clock at the first seal, in milliseconds: the order's wall limit counts from it.
     pub first_boot_ms: Option<i128>,
@@ -59,10 +59,10 @@ impl Warm {
         self.written = Some(self.written.map_or(written, |so_far| so_far.and(written)));
     }
 
-    /// Builds the state for `admitted` from what is stored of it.
+    /// Builds the state for `admitted` from its stored objects.
     ///
     /// # Errors
-    /// [`Ended::Failed`] when a stored object cannot be read or the process cannot run; the endpoint comes again.
+    /// [`Ended::Failed`] if a stored object cannot be read or the process cannot run. The endpoint comes again.
     pub async fn build(ingest: &Ingest, admitted: &Admitted) -> Result<Self, Ended> {
         let segments = ingest.collector.segments_of(admitted.number).await?;
         let verifier = start(ingest, admitted).await?;
@@ -77,7 +77,7 @@ impl Warm {
         if segments.is_empty() {
             return Ok(warm);
         }
-        // One at a time: after a restart every endpoint comes back at once, and their new segments matter more.
+        // One at a time: after a restart every endpoint returns at once, and their new segments matter more.
         let _turn =
             ingest.refeed.acquire().await.map_err(|error| Ended::unavailable("resume the upload", error))?;
         tracing::info!(collection = %admitted.collection, segments = segments.len(), "Verifier is fed again from the stores");
@@ -132,7 +132,7 @@ pub async fn start(ingest: &Ingest, admitted: &Admitted) -> Result<Verifier, End
     }
 }
 
-/// Seal and segment from the replicas, digests checked, with how many hold them.
+/// Reads seal and segment from the replicas, checks their digests, and counts the stores that hold both.
 pub async fn read_stored(
     ingest: &Ingest,
     collection: &Digest,

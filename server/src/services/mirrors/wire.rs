@@ -1,7 +1,7 @@
 //! MirrorService: notes, objects and statements, for mirrors that are admitted now.
 //!
-//! Guarantee: only what replication needs is served, each object whole or not at all; a statement is recorded under the
-//! name of the connection that brought it. Not here: lists. A mirror derives what to ask for from the ledger.
+//! Guarantee: it serves only what replication needs, and each object whole or not at all. It records a statement under the
+//! name of the connection that brought it. Not here: lists. A mirror derives from the ledger what to ask for.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -28,31 +28,31 @@ use crate::services::caller;
 use crate::services::mirrors;
 use crate::upkeep::{Upkeep, repairs};
 
-/// Pieces of an object.
+/// Size of one piece of an object.
 const PIECE_BYTES: usize = 256 << 10;
-/// Pieces that wait for the mirror: 2 MiB, whatever its line.
+/// Most pieces that wait for the mirror: 2 MiB, however slow its line.
 const ANSWERS_LEN: usize = 8;
 
-/// How long one piece may wait for a mirror: its whole object stays in memory meanwhile.
+/// How long one piece may wait for a mirror. The whole object stays in memory meanwhile.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// How often to repeat to a mirror what is still wanted.
+/// How often to repeat to a mirror what the collector still wants.
 const SAID_AGAIN: Duration = Duration::from_secs(300);
 
-/// Whole objects in memory for mirrors at the same time, of at most 80 MiB each.
+/// Most whole objects in memory for mirrors at the same time. Each has at most 80 MiB.
 const OBJECTS_MAX: usize = 8;
 
-/// The service.
+/// The service of mirrors.
 #[derive(Clone)]
 pub struct Mirrors {
-    /// What mirrors are asked for, and what becomes of what they give.
+    /// The collector's requests to mirrors, and the objects that they return.
     upkeep: Arc<Upkeep>,
-    /// Whole objects that are in memory for mirrors.
+    /// Limits the whole objects in memory for mirrors.
     objects: Arc<Semaphore>,
 }
 
 impl Mirrors {
-    /// Ready for mirrors.
+    /// Builds the service.
     #[must_use]
     pub fn new(upkeep: Arc<Upkeep>) -> Self {
         Self { upkeep, objects: Arc::new(Semaphore::new(OBJECTS_MAX)) }
@@ -106,7 +106,7 @@ impl MirrorService for Mirrors {
         if is_disposed {
             return Err(Failure::missing(format!("{key} is disposed of")).into());
         }
-        // Bounds how many whole objects are in memory for mirrors, however slowly they take them.
+        // Bounds the whole objects in memory for mirrors, however slowly they take them.
         let Ok(slot) = Arc::clone(&self.objects).acquire_owned().await else {
             return Err(Failure::unavailable("serve an object", "it is stopping").into());
         };
@@ -185,7 +185,7 @@ impl MirrorService for Mirrors {
                     () = upkeep.collector.intake.cancelled() => return,
                     () = answers.closed() => return,
                     _ = changed.changed() => {}
-                    // It may have come to hold it meanwhile.
+                    // The mirror may hold the object by now.
                     _ = again.tick() => said.clear(),
                 }
             }
@@ -229,14 +229,14 @@ impl MirrorService for Mirrors {
     }
 }
 
-/// The next piece of an offer, in time.
+/// The next piece of an offer. Fails if it does not arrive in time.
 async fn piece(pieces: &mut Streaming<OfferRequest>) -> Result<Option<OfferRequest>, Status> {
     tokio::time::timeout(STALLED, pieces.message())
         .await
         .or(Err(Status::deadline_exceeded("no piece in time")))?
 }
 
-/// What replication may ask for: everything the ledger names, but no marker and nothing quarantined.
+/// Parses a key that replication may ask for: everything that the ledger names, but no marker and nothing from quarantine.
 fn parse_replicated_key(text: &str) -> Result<Key, Failure> {
     let key = Key::parse(text).map_err(|error| Failure::malformed(chain(&error)))?;
     match key.kind() {

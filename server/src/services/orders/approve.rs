@@ -1,7 +1,8 @@
 //! Takes a second person's approval or rejection of an order, and cancellations.
 //!
 //! Guarantee: an approval counts only from a person other than the issuer who holds `approver` today. An order is decided once.
-//! After a cancellation the order is not delivered again and its running uploads end. Not here: what an endpoint counts.
+//! After a cancellation the collector does not deliver the order again and ends its running uploads. Not here: what an endpoint
+//! counts.
 
 use evidence::digest::Digest;
 use evidence::entry::state::{AttemptState, OrderState};
@@ -65,10 +66,10 @@ pub async fn approve(desk: &OrderDesk, signed: Signed) -> Result<Recorded, Failu
     Ok(recorded)
 }
 
-/// Records `order.cancelled`, tells the endpoints that are here, and ends the order's uploads.
+/// Records `order.cancelled`, tells the connected endpoints, and ends the order's uploads.
 ///
 /// # Errors
-/// A refusal when the order is not open.
+/// A refusal if the order is not open.
 pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Failure> {
     let collector = &*desk.collector;
     let id: Digest = required_ref(&weighed.act, "order")?
@@ -90,7 +91,7 @@ pub async fn cancel(desk: &OrderDesk, weighed: Weighed) -> Result<Recorded, Fail
     Ok(recorded)
 }
 
-/// The entry stands; this makes it felt. What is missed here, `begin` and `attend` see in the database.
+/// Carries out a recorded cancellation. Whatever this misses, `begin` and `attend` find in the database.
 async fn spread(desk: &OrderDesk, order: &Digest, act: &Signed) -> Result<(), Failure> {
     let collector = &*desk.collector;
     let id = *order;
@@ -103,7 +104,7 @@ async fn spread(desk: &OrderDesk, order: &Digest, act: &Signed) -> Result<(), Fa
     for target in targets {
         let cancel = v1::CancelOrder { order: order.to_string(), act: Some(act.into()) };
         let message = v1::AttendResponse { message: Some(v1::attend_response::Message::Cancel(cancel)) };
-        // An endpoint that is away hears of it when it asks to upload, or when it comes back.
+        // An absent endpoint learns of it when it asks to upload, or when it reconnects.
         collector.live.send(target.endpoint.as_str(), u64::from(target.generation.number()), message);
     }
     for collection in

@@ -33,7 +33,7 @@ use crate::rows::{self, DbError};
 use crate::services::ingest::ended::Ended;
 use crate::services::orders::OrderDesk;
 
-/// Answers that wait for the endpoint.
+/// Most answers that wait for the endpoint.
 pub const ANSWERS_LEN: usize = 16;
 
 /// How often to check what an endpoint should get when nothing changed: orders expire, and a wake-up may get lost.
@@ -50,7 +50,7 @@ const DETAIL_BYTES_MAX: usize = 4096;
 pub struct Sent(Mutex<BTreeSet<(Digest, String)>>);
 
 impl Sent {
-    /// Whether the order waits for this endpoint's answer.
+    /// True if the order waits for this endpoint's answer.
     pub fn is_sent(&self, order: &Digest, endpoint: &str) -> bool {
         self.lock().contains(&(*order, endpoint.to_owned()))
     }
@@ -149,7 +149,7 @@ impl Call<'_> {
             heartbeat_s: HEARTBEAT_S,
         }))
         .await?;
-        // Before anything that leans on the newest key.
+        // Send these before anything that depends on the newest key.
         let keys = self.collector.log_key_changes().await?;
         if !keys.changes.is_empty() {
             self.send(attend_response::Message::LogKeys(keys)).await?;
@@ -184,7 +184,7 @@ impl Call<'_> {
         }
     }
 
-    /// Handles one message. False when another call is the live one.
+    /// Handles one message. False if another call is the live one.
     async fn handle(&mut self, session: &Session, message: Message) -> Result<bool, Failure> {
         let (wall, inventory) = match &message {
             Message::Heartbeat(heartbeat) => (unix_ms(&heartbeat.wall), heartbeat.inventory_json.as_str()),
@@ -229,7 +229,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Orders in force that want delivery here, with the number of the newest attempt.
+    /// Orders in force that should go to this endpoint, with the number of the newest attempt.
     async fn wanted_orders(&self) -> Result<Vec<(Digest, u32)>, Failure> {
         let (endpoint, generation, now) = (self.endpoint.clone(), self.generation, crate::clock::now());
         self.collector
@@ -269,7 +269,7 @@ impl Call<'_> {
                 Ok(_) => Ok(()),
                 Err(Ended::Failed(failure)) => Err(failure),
                 Err(Ended::Gone) => Ok(()),
-                // The upload call hears the same; here it is only noted.
+                // The upload call gets the same refusal. Here it is only logged.
                 Err(Ended::Rejected(rejection)) => {
                     tracing::warn!(order = %order, endpoint = %self.endpoint, reason = rejection.reason.as_str(),
                         "Admitted attempt is not taken: {}", rejection.detail);
@@ -312,7 +312,7 @@ impl Call<'_> {
         if is_refused {
             return Ok(());
         }
-        // Its words may name paths: they go into an erasable object, the reason alone into the leaf.
+        // The endpoint's words may name paths. They go into an erasable object; the leaf gets the reason alone.
         let text: String = detail.chars().take(DETAIL_BYTES_MAX).collect();
         let digest = match text.is_empty() {
             true => None,
@@ -349,7 +349,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Stores the count of starts, so that it survives restarts of the collector. One write a call, none a heartbeat.
+    /// Stores the count of starts, so that it survives restarts of the collector. Writes once a call, never at a heartbeat.
     async fn remember(&self, hello: &v1::Hello) -> Result<(), Failure> {
         let row = rows::endpoints::LiveRow {
             endpoint: self.endpoint.clone(),
@@ -377,7 +377,7 @@ impl Call<'_> {
     }
 }
 
-/// Milliseconds of a file time; `None` for what is none.
+/// Milliseconds of a file time; `None` if the text is not one.
 fn unix_ms(wall: &str) -> Option<u64> {
     let wall: FileTime = wall.parse().ok()?;
     let ms = i128::from(wall.seconds()) * 1000 + i128::from(wall.nanos() / 1_000_000);

@@ -1,8 +1,8 @@
-//! Takes a responder's order and checks everything that an endpoint will check and that can be checked here.
+//! Takes a responder's order and makes every check of an endpoint that the collector can make.
 //!
 //! Guarantee: an honest endpoint will not refuse a recorded order for its signature, roster, targets, sensitivity or times. It
-//! may still refuse for its owner's policy, a replay or its load. Document and target leaves are on the stores before the
-//! entry. Not here: approvals (`orders::approve`).
+//! may still refuse for its owner's policy, a replay or its load. The stores hold document and target leaves before the ledger has
+//! the entry. Not here: approvals (`orders::approve`).
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ const AHEAD_MAX: Duration = Duration::from_secs(600);
 /// Records an order.
 ///
 /// # Errors
-/// A refusal that names the first thing wrong with it.
+/// A refusal that names the first fault.
 pub async fn issue(
     desk: &OrderDesk,
     signed: Signed,

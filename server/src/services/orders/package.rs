@@ -1,4 +1,5 @@
-//! Builds what an endpoint gets with an order: all that its warden needs to admit the order, and nothing about other endpoints.
+//! Builds the package that an endpoint gets with an order: all that its warden needs to admit the order, and nothing about other
+//! endpoints.
 //!
 //! Guarantee: all proofs of a package are under one checkpoint. The consistency proof leads there from the checkpoint that the
 //! endpoint keeps. Not here: whether to send it (`orders::attend`).
@@ -17,7 +18,7 @@ use crate::collector::OpenOrder;
 use crate::failure::{Failure, OrFailure as _};
 use crate::rows;
 
-/// What an endpoint has: from its hello.
+/// What an endpoint has, as its hello says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Size of the checkpoint it keeps.
@@ -26,10 +27,10 @@ pub struct Known {
     pub roster_version: u64,
 }
 
-/// Makes the package of an order for one of its targets.
+/// Builds the package of an order for one of its targets.
 ///
 /// # Errors
-/// `Contradiction` when the endpoint keeps a checkpoint beyond the published log: it saw a log that this one is not.
+/// `Contradiction` if the endpoint keeps a checkpoint beyond the published log: it saw a log that is not this one.
 pub async fn package(
     collector: &Collector,
     order: &OpenOrder,
@@ -75,10 +76,10 @@ pub async fn package(
     })
 }
 
-/// The target set of an order, from its leaves in the stores.
+/// Reads the target set of an order from its leaves in the stores.
 ///
 /// # Errors
-/// When they cannot be read, or are not those of the order.
+/// If the leaves cannot be read, or are not those of the order.
 pub async fn target_set(collector: &Collector, order: &OpenOrder) -> Result<TargetSet, Failure> {
     let (replicas, key) = (collector.replicas.clone(), Key::targets(order.row.targets_root.as_bytes()));
     let bytes = blocking(move || replicas.read(&key)).await?.or_unavailable("read the order's targets")?;

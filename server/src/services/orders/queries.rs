@@ -1,4 +1,4 @@
-//! Orders and attempts as people see them: database rows, what endpoints do now, and the states that follow from both.
+//! Orders and attempts as people see them: database rows, what endpoints do now, and the states derived from both.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::services::orders::OrderDesk;
 pub struct OrderView {
     /// The row as recorded.
     pub row: OrderRow,
-    /// What follows from the records and the clock.
+    /// The state derived from the records and the clock.
     pub state: OrderState,
     /// Targets with their newest attempts.
     pub targets: Vec<TargetView>,
@@ -37,7 +37,7 @@ pub struct TargetView {
     /// Newest attempt in the records.
     pub attempt: Option<AttemptRow>,
     pub collection: Option<CollectionRow>,
-    /// State, what is only known now included.
+    /// The state, including what only this process knows now.
     pub state: AttemptState,
 }
 
@@ -70,7 +70,7 @@ impl OrderView {
         Self { row, state, targets }
     }
 
-    /// The list row.
+    /// The order's row in a list.
     pub fn summary(&self) -> v1::OrderRow {
         let stored = self.targets.iter().filter(|target| target.state.is_stored()).count();
         v1::OrderRow {
@@ -87,18 +87,18 @@ impl OrderView {
         }
     }
 
-    /// One row a target.
+    /// One row for each target.
     pub fn attempts(&self) -> Vec<v1::AttemptRow> {
         self.targets.iter().map(TargetView::wire).collect()
     }
 
-    /// Whether nothing will change any more.
+    /// True if nothing will change any more.
     pub fn is_finished(&self) -> bool {
         let states: Vec<Target> = self.targets.iter().map(TargetView::progress).collect();
         is_finished(self.state, &states)
     }
 
-    /// What a watcher gets.
+    /// The message for a watcher.
     pub fn progress(&self) -> v1::OrderProgress {
         v1::OrderProgress {
             row: Some(self.summary()),
@@ -118,7 +118,7 @@ impl TargetView {
         v1::AttemptRow {
             endpoint: self.target.endpoint.to_string(),
             attempt: self.attempt.as_ref().map_or(0, |row| row.attempt),
-            // On the wire an empty text says that there is none.
+            // On the wire, an empty text means that there is none.
             collection: collection.map(|row| row.id.to_string()).unwrap_or_default(),
             state: self.state.as_str().to_owned(),
             detail: self.attempt.as_ref().map(|row| row.reason.clone()).unwrap_or_default(),
@@ -131,8 +131,8 @@ impl TargetView {
     }
 }
 
-/// The attempt that counts for each endpoint. A refusal has no attempt number: it counts where there is no attempt, or
-/// where it came after one that ended without evidence.
+/// The attempt that counts for each endpoint. A refusal has no attempt number: it counts if there is no attempt, or
+/// if it came after an attempt that ended without evidence.
 pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<EndpointId, AttemptRow> {
     let mut newest: BTreeMap<EndpointId, AttemptRow> = BTreeMap::new();
     let mut refusals: BTreeMap<EndpointId, AttemptRow> = BTreeMap::new();
@@ -155,13 +155,13 @@ pub fn newest_by_endpoint(attempts: Vec<AttemptRow>) -> BTreeMap<EndpointId, Att
     newest
 }
 
-/// The state of a target: as recorded; what was only sent is known to this process alone.
+/// The state of a target, as recorded. Only this process knows whether an order was sent.
 pub fn attempt_state(attempt: Option<&AttemptRow>, is_sent: bool) -> AttemptState {
     let unbegun = if is_sent { AttemptState::Sent } else { AttemptState::Waiting };
     attempt.map_or(unbegun, |row| row.state)
 }
 
-/// The facts of a row at a time.
+/// The facts of a row at the time `now`.
 pub fn facts(row: &OrderRow, now: Time) -> OrderFacts {
     OrderFacts {
         needs_approval: row.state == OrderState::AwaitingApproval,
@@ -218,7 +218,7 @@ pub async fn list(desk: &OrderDesk, incident: &str) -> Result<Vec<v1::OrderRow>,
         .collect())
 }
 
-/// The order a person means: its id or a unique prefix of at least eight digits.
+/// Finds the order that a person means, by its id or a unique prefix of at least eight digits.
 ///
 /// # Errors
 /// `Missing`, or `Malformed` for a prefix that is too short or not unique.
@@ -229,7 +229,7 @@ pub async fn resolve(collector: &Collector, text: &str) -> Result<Digest, Failur
     one(found.into_iter().map(|row| row.id), "order", text)
 }
 
-/// Refuses what is no prefix of a digest.
+/// Refuses a text that cannot be a prefix of a digest.
 pub fn check_prefix(text: &str, what: &str) -> Result<(), Failure> {
     let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if is_hex && (8..=64).contains(&text.len()) {
@@ -238,10 +238,10 @@ pub fn check_prefix(text: &str, what: &str) -> Result<(), Failure> {
     Err(Failure::malformed(format!("{what} {text:?} is not 8 to 64 lower-case hex digits")))
 }
 
-/// The one of what a prefix found.
+/// The only match of a prefix.
 ///
 /// # Errors
-/// `Missing` for none, `Malformed` for more.
+/// `Missing` if there is none, `Malformed` if there are more.
 pub fn one<T>(mut found: impl Iterator<Item = T>, what: &str, text: &str) -> Result<T, Failure> {
     match (found.next(), found.next()) {
         (Some(one), None) => Ok(one),

@@ -15,7 +15,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether nothing more can come from this target under an order of `attempts_max` attempts that is still open.
+    /// True if nothing more can come from this target under an open order of `attempts_max` attempts.
     #[must_use]
     pub const fn is_settled(self, attempts_max: u32) -> bool {
         match self.state {
@@ -25,13 +25,13 @@ impl Target {
         }
     }
 
-    /// Whether bytes may still be on their way, whatever became of the order.
+    /// True if bytes may still be on their way, whatever the state of the order.
     #[must_use]
     pub const fn is_under_way(self) -> bool {
         matches!(self.state, AttemptState::Running)
     }
 
-    /// Whether the order's package should go to this endpoint when it is connected.
+    /// True if the order's package should go to this endpoint when it connects.
     #[must_use]
     pub const fn wants_delivery(self, attempts_max: u32) -> bool {
         match self.state {
@@ -48,7 +48,7 @@ impl Target {
 /// The facts about one order that decide its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderFacts {
-    /// The roster's rule asks for a second person.
+    /// The roster's rule requires a second person.
     pub needs_approval: bool,
     /// A second person approved.
     pub approved: bool,
@@ -56,13 +56,13 @@ pub struct OrderFacts {
     pub rejected: bool,
     /// `order.cancelled` is in the ledger.
     pub cancelled: bool,
-    /// Its `expires` has passed.
+    /// The order has expired.
     pub expired: bool,
     /// Attempts each endpoint may make.
     pub attempts_max: u32,
 }
 
-/// The order's state. Cancellation wins over all but completion; a rejection is final.
+/// Derives the order's state. Cancellation wins over everything except completion; a rejection is final.
 #[must_use]
 pub fn order_state(facts: OrderFacts, targets: &[Target]) -> OrderState {
     let settled = !targets.is_empty() && targets.iter().all(|target| target.is_settled(facts.attempts_max));
@@ -75,7 +75,7 @@ pub fn order_state(facts: OrderFacts, targets: &[Target]) -> OrderState {
     if facts.cancelled {
         return OrderState::Cancelled;
     }
-    // What was admitted in time is still taken: an expired order with a running upload is running.
+    // The collector still accepts what was admitted in time: an expired order with a running upload is running.
     if facts.expired && !targets.iter().any(|target| target.is_under_way()) {
         return OrderState::Expired;
     }
@@ -87,7 +87,7 @@ pub fn order_state(facts: OrderFacts, targets: &[Target]) -> OrderState {
     if begun { OrderState::Running } else { OrderState::Issued }
 }
 
-/// Whether [`OrderState`] will not change any more: the end of a watch.
+/// True if [`OrderState`] will not change any more. A watch then ends.
 #[must_use]
 pub fn is_finished(state: OrderState, targets: &[Target]) -> bool {
     match state {

@@ -1,4 +1,4 @@
-//! OrderService.
+//! OrderService: the wire side of orders.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::services::orders;
 use crate::services::orders::OrderDesk;
 use crate::services::orders::queries::{self, OrderView};
 
-/// A watcher sees changes at most this often: an upload of many small segments must not fill its screen.
+/// Shortest time between two changes that a watcher sees: an upload of many small segments must not fill its screen.
 const WATCH_PAUSE: Duration = Duration::from_millis(200);
 
-/// Without any change a watcher looks again this often: time itself ends orders.
+/// How often a watcher checks when nothing changes: time alone can end an order.
 const WATCH_AGAIN: Duration = Duration::from_secs(15);
 
-/// The service.
+/// The service of orders.
 #[derive(Clone)]
 pub struct Orders(pub Arc<OrderDesk>);
 
@@ -96,7 +96,7 @@ async fn show(desk: &OrderDesk, id: &Digest) -> Result<ShowOrderResponse, Failur
     let key = *id;
     let rows = collector.db.read_async(move |db| rows::orders::approvals(db, &key)).await?;
     let mut approvals = Vec::with_capacity(rows.len());
-    // Rejections are in the same table; what became of the order says them.
+    // The table holds rejections as well. The order's state reports them.
     for row in rows.into_iter().filter(|row| row.decision == Decision::Approve) {
         approvals.push((&collector.act_document(row.index).await?).into());
     }
@@ -114,7 +114,7 @@ async fn watch(
     progress: &mpsc::Sender<Result<OrderProgress, Status>>,
 ) -> Result<(), Failure> {
     let collector = &*desk.collector;
-    // Subscribed before the first look: what changes in between wakes the next one.
+    // Subscribe before the first look, so that a change in between wakes the next look.
     let mut changes = desk.watches.subscribe(&id);
     let mut last: Option<OrderProgress> = None;
     loop {

@@ -17,10 +17,10 @@ use crate::services::orders::queries::{check_prefix, one};
 /// Longest purpose: 1000 bytes, as in an order.
 const PURPOSE_BYTES_MAX: usize = 1000;
 
-/// Makes `evidence.accessed` durable: who, which object. The purpose goes into an erasable text.
+/// Makes `evidence.accessed` durable: who reads which object. The purpose goes into an erasable text.
 ///
 /// # Errors
-/// When it cannot be recorded: then nothing is read.
+/// If the entry cannot be recorded. The caller must then read nothing.
 pub async fn record(
     collector: &Collector,
     row: &CollectionRow,
@@ -45,10 +45,10 @@ pub async fn record(
     Ok(recorded.proven)
 }
 
-/// Stores why somebody reads, as an erasable text.
+/// Stores the purpose of a read as an erasable text.
 ///
 /// # Errors
-/// `Malformed` without a purpose, `OverLimit` for one that is too long, or when it cannot be stored.
+/// `Malformed` if the purpose is empty, `OverLimit` if it is too long; another failure if it cannot be stored.
 pub async fn purpose(collector: &Collector, text: &str) -> Result<Digest, Failure> {
     let text = text.trim();
     if text.is_empty() {
@@ -63,10 +63,10 @@ pub async fn purpose(collector: &Collector, text: &str) -> Result<Digest, Failur
     acts::store_text(collector, text).await
 }
 
-/// As [`resolve`], for who wants to read evidence.
+/// As [`resolve`], for a caller that will read evidence.
 ///
 /// # Errors
-/// As [`resolve`], and a refusal that says by whose word it was disposed of.
+/// As [`resolve`], and a refusal that names who approved the disposal, if the collection was disposed of.
 pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow, Failure> {
     let row = resolve(collector, text).await?;
     let id = row.id;
@@ -86,7 +86,7 @@ pub async fn readable(collector: &Collector, text: &str) -> Result<CollectionRow
     }
 }
 
-/// The collection a person means: its id or a unique prefix of at least eight digits.
+/// Finds the collection that a person means, by its id or a unique prefix of at least eight digits.
 ///
 /// # Errors
 /// `Missing`, or `Malformed` for a prefix that is too short or not unique.

@@ -1,8 +1,8 @@
 //! Reads the content of one item: fetches the frames that hold it, opens them in a cage, checks the digest at the end.
 //!
-//! Guarantee: it reads only segments that hold the item and checks each against its digest, so that a damaged copy is skipped for
-//! another and queued for repair. It calls the content checked only after it checked the digest of the whole item. A hard link
-//! is read as the item that holds its content, and both reads are recorded.
+//! Guarantee: it reads only segments that hold the item and checks each against its digest. If a copy is damaged, it reads another
+//! and queues the damaged one for repair. It calls the content checked only after it checked the digest of the whole item. For a hard
+//! link it reads the item that holds the content, and records both reads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,19 +33,19 @@ use crate::services::ingest::pipe::Kind;
 use crate::services::ingest::verifier::{Caged, VerifierError, parse};
 use crate::services::reads::Reads;
 
-/// Answers that wait for the reader.
+/// Most answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;
 
-/// Largest range the cage may ask for: a frame, or a segment of an interrupted collection.
+/// Largest range that the cage may ask for: a frame, or a segment of an interrupted collection.
 const RANGE_BYTES_MAX: u64 = proto::limits::SEGMENT_BYTES_MAX + (32 << 20);
 
-/// Where a stream of a read goes.
+/// The channel for the answers of a read.
 pub type Answers = mpsc::Sender<Result<ReadResponse, Status>>;
 
-/// Which item.
+/// The item to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// By its raw path; the first one with content.
+    /// By its raw path: the first item with content.
     Path(Vec<u8>),
     /// By its ordinal.
     Ordinal(u64),
@@ -54,7 +54,7 @@ pub enum Wanted {
 /// Reads an item for `person`.
 ///
 /// # Errors
-/// A refusal before the entry, or a failure in the midst: the reader then holds bytes that are not verified.
+/// A refusal before the entry is recorded, or a failure during the read. In the second case the reader holds unverified bytes.
 pub async fn read(
     reads: &Reads,
     person: &PersonId,
@@ -71,13 +71,13 @@ pub async fn read(
         Some(link) => Some(find(reads, &row, &segments, Wanted::Ordinal(link.n)).await?),
         None => None,
     };
-    // Who holds the content: the item itself, or the one that a hard link names.
+    // The item that holds the content: the item itself, or the one that a hard link names.
     let Found { record, line } = linked.as_ref().unwrap_or(&asked);
     check_readable(&asked.record, record)?;
     let shelf = Shelf::default();
     let frames = frames(collector, &row, &segments, record, &shelf).await?;
     let _place = reads.readers.acquire().await.or_unavailable("read evidence")?;
-    // Before the entry: a process that cannot start is no read.
+    // Start the process before the entry: if it cannot start, nothing is read.
     let mut caged = Caged::start(&reads.program).or_unavailable("read evidence")?;
     if linked.is_some() {
         access::record(collector, &row, person, &format!("item/{}", record.n), purpose).await?;
@@ -98,13 +98,13 @@ pub async fn read(
     let digest = record.sha256.or(record.sha256_read);
     let end = ReadEnd {
         digest_checked: digest.is_some(),
-        // Empty when nobody took a digest: `digest_checked` says so.
+        // Empty if nobody computed a digest. `digest_checked` says so.
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
     };
     send(answers, Message::End(end)).await
 }
 
-/// An item's content as it comes out of the cage, one piece after the other. After the last one its digest was checked.
+/// An item's content as it leaves the cage, one piece after another. After the last piece, its digest was checked.
 #[derive(Debug)]
 pub struct Content<'c> {
     collector: &'c Collector,
@@ -115,10 +115,10 @@ pub struct Content<'c> {
 }
 
 impl<'c> Content<'c> {
-    /// Begins to read the content of an item of a finished container, by its record and the record's line.
+    /// Begins to read an item of a finished container, given its record and the record's line.
     ///
     /// # Errors
-    /// When the seek table cannot be read or the cage does not answer.
+    /// If the seek table cannot be read or the cage does not answer.
     pub async fn of(
         collector: &'c Collector,
         row: &'c CollectionRow,
@@ -146,10 +146,10 @@ impl<'c> Content<'c> {
         Ok(Self { collector, row, segments, shelf, caged })
     }
 
-    /// The next piece; `None` after the last, when the whole item's digest is right.
+    /// The next piece; `None` after the last, if the digest of the whole item is right.
     ///
     /// # Errors
-    /// When the stored bytes are not the item, or a store or the cage does not answer: what came before is then no evidence.
+    /// If the stored bytes are not the item, or a store or the cage does not answer. The earlier pieces are then not evidence.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             let frame = self.caged.receive().await.map_err(died)?;
@@ -191,7 +191,7 @@ fn altered(row: &CollectionRow, reason: &str) -> Failure {
     )
 }
 
-/// A store that does not answer may answer later; wrong bytes everywhere stay wrong.
+/// A store that does not answer may answer later. If every copy is wrong, it stays wrong.
 fn unreadable(row: &CollectionRow, error: ReplicaError) -> Failure {
     let is_lost =
         |failure: &StoreError| matches!(failure, StoreError::Conflict { .. } | StoreError::NotFound { .. });
@@ -209,7 +209,7 @@ struct Found {
     line: Vec<u8>,
 }
 
-/// Refuses what has no content, and a hard link whose record would not say what its content lacks.
+/// Refuses an item without content, and a hard link whose record would not say what its content lacks.
 fn check_readable(asked: &ItemRecord, holder: &ItemRecord) -> Result<(), Failure> {
     let n = asked.n;
     let why = if let Some(target) = &asked.target {
@@ -228,7 +228,7 @@ fn check_readable(asked: &ItemRecord, holder: &ItemRecord) -> Result<(), Failure
     Err(Failure::precondition(why))
 }
 
-/// The item's record, out of the seal that holds it.
+/// Reads the item's record from the seal that holds it.
 async fn find(
     reads: &Reads,
     row: &CollectionRow,
@@ -257,7 +257,7 @@ async fn find(
     let line = place.and_then(|place| lines.nth(to_usize(place)));
     let line = line.ok_or_else(|| Failure::internal("read an item record", "its seal does not hold it"))?;
     let record = ItemRecord::parse_line(&line, Stage::Final).or_internal("read an item record")?;
-    // The index only finds; what was sealed decides.
+    // The index only finds the item. The sealed record decides.
     if record.n != item.n {
         return Err(Failure::internal(
             "read an item record",
@@ -267,7 +267,7 @@ async fn find(
     Ok(Found { record, line })
 }
 
-/// Where the frames are: the seek table of a finished container, else the lengths of its segments.
+/// Where the frames are: the seek table of a finished container, otherwise the lengths of its segments.
 async fn frames(
     collector: &Collector,
     row: &CollectionRow,
@@ -321,7 +321,7 @@ async fn seek_table(
     blocking(read).await?
 }
 
-/// The last segment read, whole and with its digest checked: frames are asked for one after the other.
+/// The last segment that was read, whole and with its digest checked. The child asks for frames one after another.
 #[derive(Debug, Clone, Default)]
 struct Shelf(Arc<Mutex<Option<Taken>>>);
 
@@ -332,7 +332,7 @@ struct Taken {
 }
 
 impl Shelf {
-    /// `length` bytes from `offset` of a segment, from the first store that has all of it right.
+    /// Reads `length` bytes from `offset` of a segment, from the first store whose copy is whole and right.
     fn range(&self, replicas: &Replicas, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, RangeError> {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = shelf.take().filter(|taken| taken.key == *key);
@@ -346,12 +346,12 @@ impl Shelf {
     }
 }
 
-/// A range of a segment that cannot be had.
+/// Why a range of a segment cannot be read.
 #[derive(Debug)]
 enum RangeError {
     /// No store has the segment whole.
     Stores(ReplicaError),
-    /// The segment has the digest that its row names, and ends before the range does.
+    /// The segment has the digest in its row, but ends before the range does.
     Short,
 }
 
@@ -368,7 +368,7 @@ fn range_failed(row: &CollectionRow, error: RangeError) -> Failure {
     }
 }
 
-/// Stored bytes of the container, out of the segments they lie in.
+/// Reads stored bytes of the container from the segments that hold them.
 async fn range(
     collector: &Collector,
     row: &CollectionRow,
@@ -412,7 +412,7 @@ async fn range(
     Ok(bytes)
 }
 
-/// Sends one message; a reader that is gone ends the read.
+/// Sends one message. If the reader left, the read ends.
 pub async fn send(answers: &Answers, message: Message) -> Result<(), Failure> {
     answers
         .send(Ok(ReadResponse { message: Some(message) }))

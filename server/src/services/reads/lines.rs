@@ -1,4 +1,4 @@
-//! Reads record lines out of seals in a cage. One process serves as many seals as its holder asks for.
+//! Reads record lines from seals in a cage. One process serves as many seals as its owner asks for.
 
 use store::Key;
 
@@ -25,10 +25,10 @@ impl SealReader {
         &mut self.0
     }
 
-    /// Record lines of one segment's seal, whose digest the store checks.
+    /// Reads the record lines of one segment's seal. The store checks the seal's digest.
     ///
     /// # Errors
-    /// When the seal cannot be read or does not open.
+    /// If the seal cannot be read or the cage cannot open it.
     pub async fn lines(
         &mut self,
         collector: &Collector,
@@ -65,7 +65,7 @@ impl SealReader {
 /// Ordinal of the first record in a segment's seal.
 ///
 /// # Errors
-/// When the row of the segment counts more records in it than up to its end.
+/// If the segment's row counts more records in its seal than in all seals up to it.
 pub fn first_ordinal(segment: &SegmentRow) -> Result<u64, Failure> {
     let first = segment.items_total.checked_sub(segment.items);
     first.ok_or_else(|| {
@@ -77,10 +77,10 @@ pub fn first_ordinal(segment: &SegmentRow) -> Result<u64, Failure> {
     })
 }
 
-/// The segment of an index.
+/// The segment with an index.
 ///
 /// # Errors
-/// When the collection has none: an index row that names it is wrong.
+/// If the collection has no such segment: the index row that names it is wrong.
 pub fn segment(segments: &[SegmentRow], index: u64) -> Result<&SegmentRow, Failure> {
     let found = segments.iter().find(|segment| segment.index == index);
     found.ok_or_else(|| Failure::internal("find an item record", format!("there is no segment {index}")))

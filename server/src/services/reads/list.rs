@@ -1,4 +1,4 @@
-//! Lists the item records of a collection: the index finds them, the reader gets the sealed lines.
+//! Lists the item records of a collection. The index finds them; the reader gets the sealed lines.
 
 use std::collections::BTreeSet;
 
@@ -15,22 +15,22 @@ use crate::rows;
 use crate::rows::collections::{CollectionRow, SegmentRow};
 use crate::services::reads::Reads;
 
-/// Answers that wait for the reader.
+/// Most answers that wait for the reader.
 pub const ANSWERS_LEN: usize = 8;
 
-/// Rows looked up at once.
+/// Index rows fetched in one page.
 const PAGE_ROWS: u32 = 4096;
 
 /// Bytes of records in one answer: well below the wire's 16 MiB.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Where a list goes.
+/// The channel for a list.
 pub type Answers = mpsc::Sender<Result<v1::ItemBatch, Status>>;
 
 /// Lists records by the prefix of their path.
 ///
 /// # Errors
-/// When database, stores or the cage do not answer.
+/// If database, stores or the cage do not answer.
 pub async fn list(
     reads: &Reads,
     person: &PersonId,
@@ -66,7 +66,7 @@ pub async fn list(
     lister.end().await
 }
 
-/// Keeps the ordinals wanted of one seal, opens it once, and sends its lines.
+/// Gathers the wanted ordinals of one seal, opens the seal once, and sends its lines.
 struct Lister<'l> {
     collector: &'l Collector,
     row: &'l CollectionRow,

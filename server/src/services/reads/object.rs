@@ -1,6 +1,6 @@
 //! Reads any object of a collection, as stored.
 //!
-//! Guarantee: the object's digest is checked before its first byte leaves. Not here: quarantine, which nobody can read.
+//! Guarantee: it checks the object's digest before the first byte leaves. Not here: quarantine, which nobody can read.
 
 use evidence::digest::Digest;
 use evidence::id::PersonId;
@@ -21,7 +21,7 @@ use crate::rows::collections::CollectionRow;
 /// Reads an object for `person`.
 ///
 /// # Errors
-/// A refusal before the entry, or when the object cannot be read whole.
+/// A refusal before the entry is recorded, or an error if the object cannot be read whole.
 pub async fn read(
     collector: &Collector,
     person: &PersonId,
@@ -34,7 +34,7 @@ pub async fn read(
     let key = key(collector, &row, object).await?;
     let replicas = collector.replicas.clone();
     let name = key.clone();
-    // Read before the entry: what cannot be read was not accessed.
+    // Read before the entry: an object that cannot be read was not accessed.
     let bytes = blocking(move || replicas.read(&name)).await?.or_unavailable("read an object")?;
     let accessed = access::record(collector, &row, person, object, purpose).await?;
     let size = len(&bytes);
@@ -53,7 +53,7 @@ pub async fn read(
     send(answers, Message::End(ReadEnd { digest_checked: true, sha256: digest.to_string() })).await
 }
 
-/// The key of `segment/<index>`, `seal/<index>`, `manifest` or `delegation`.
+/// The key for `segment/<index>`, `seal/<index>`, `manifest` or `delegation`.
 async fn key(collector: &Collector, row: &CollectionRow, object: &str) -> Result<Key, Failure> {
     let unknown = || Failure::malformed("an object is segment/<index>, seal/<index>, manifest or delegation");
     match object {

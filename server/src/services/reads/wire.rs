@@ -24,7 +24,7 @@ use crate::services::reads::Reads;
 use crate::services::reads::item::Wanted;
 use crate::services::reads::{access, item, list, object};
 
-/// The service.
+/// The service of evidence.
 #[derive(Clone)]
 pub struct Evidence(pub Arc<Reads>);
 
@@ -151,7 +151,7 @@ async fn show(collector: &Collector, collection: &str) -> Result<ShowCollectionR
 }
 
 fn wire(collector: &Collector, row: &CollectionRow) -> WireRow {
-    // Of what has no `collection.stored` the stores themselves are asked whether they can fail together.
+    // Without `collection.stored`, ask the stores themselves whether they can fail together.
     let best = collector.replicas.at_best();
     let independent = row.independent || (row.stored_index.is_none() && row.copies > 1 && best.independent);
     WireRow {

@@ -16,13 +16,13 @@ pub struct Brake {
     wake: Notify,
 }
 
-/// Nothing is destroyed while this lives. The task that commits the entry owns it, even if the caller gave up waiting.
+/// While this value lives, nothing is destroyed. The task that commits the entry owns it, even if the caller gave up waiting.
 #[derive(Debug)]
 pub struct Pulled {
     _turn: OwnedMutexGuard<()>,
 }
 
-/// Counts one waiting caller. Dropping it ends the count, also when the caller gives up.
+/// Counts one waiting caller. Dropping it ends the count, even if the caller gave up.
 struct Waiting<'b>(&'b AtomicUsize);
 
 impl Drop for Waiting<'_> {
@@ -44,13 +44,13 @@ impl Brake {
         self.turn.lock().await
     }
 
-    /// Asked between two stored objects: true while nobody waits for the brake.
+    /// Returns a check for use between two stored objects: true while nobody waits for the brake.
     pub(super) fn is_free(&self) -> impl Fn() -> bool + Send + 'static {
         let pulled = Arc::clone(&self.pulled);
         move || pulled.load(Ordering::SeqCst) == 0
     }
 
-    /// Wakes the destroyer: there may be something to do.
+    /// Wakes the destroyer, because there may be something to do.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
@@ -79,7 +79,7 @@ mod tests {
         drop(turn);
         pulled.await.unwrap();
         assert!(is_free());
-        // Who gives up is forgotten.
+        // A caller that gives up is no longer counted.
         let turn = brake.turn().await;
         let given_up = tokio::time::timeout(std::time::Duration::from_millis(1), brake.pull()).await;
         assert!(given_up.is_err() && is_free());

@@ -1,9 +1,9 @@
 //! Destroys what approved plans name, one object and one store at a time, in batches so that repairs and holds get their turn.
 //!
-//! Guarantee: before each batch, and behind the brake, the repairs and the uploads of that collection, the chore asks the chain
-//! again. It looks for an object after destroying it, and only then records that it is gone. A crash leaves less than before
-//! and no entry too many; the next round goes on. When a store refuses, the chore asks again when the store's lock has ended;
-//! after any other failure it asks again after a minute.
+//! Guarantee: before each batch the chore takes the brake, the repairer's turn and the uploads of that collection, and then checks the
+//! chain again. It looks for an object after destroying it, and only then records that it is gone. A crash leaves fewer objects than
+//! before and no entry too many; the next round continues. If a store refuses, the chore asks again when the store's lock has ended.
+//! After any other failure it asks again after a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -34,12 +34,12 @@ use crate::upkeep::fixity;
 const LOOK: Duration = Duration::from_secs(30);
 /// Stored objects to destroy before repairs and holds get their turn: as many as a round of repairs writes.
 const BATCH: usize = 64;
-/// How long to wait before asking a store again that failed.
+/// How long to wait before asking a store again after it failed.
 const AGAIN: Duration = Duration::from_secs(60);
-/// How long to wait before asking a store again that refused and did not say until when.
+/// How long to wait before asking a store again after it refused without naming an end.
 const REFUSED: Duration = Duration::from_secs(3600);
 
-/// The service that takes evidence in and can be kept from it for a while.
+/// The service that receives evidence. It can be made to wait.
 pub trait Uploads: Send + Sync {
     /// Waits until no upload of `collection` is running. No other begins until the returned value is dropped.
     fn keep_out(&self, collection: Digest) -> Pin<Box<dyn Future<Output = Box<dyn Send>> + Send + '_>>;
@@ -66,8 +66,8 @@ struct Destruction {
     plan: Digest,
     object: Object,
     store: Arc<dyn Store>,
-    /// The ledger says that the store no longer has it. The chore only checks whether something came back, or whether a text
-    /// that had to stay may be destroyed now.
+    /// True if the ledger says that the store no longer has it. The chore then only checks whether something came back, or whether a
+    /// text that had to stay may be destroyed now.
     is_gone: bool,
 }
 
@@ -77,7 +77,7 @@ async fn round(
     uploads: &dyn Uploads,
     finished: &mut BTreeMap<Digest, BTreeSet<Digest>>,
 ) -> Result<(), Failure> {
-    // Crash between the last entry and this: the rows are marked now.
+    // Crash between the last entry and this call: mark the rows now.
     mark_disposed_now(upkeep).await?;
     let plans = upkeep.collector.db.read_async(disposals::plans).await?;
     let waits = upkeep.collector.db.read_async(disposals::waits).await?;
@@ -116,7 +116,7 @@ async fn round(
     Ok(())
 }
 
-/// Whether another chain still keeps each of these texts.
+/// True if another chain still keeps each of these texts.
 async fn all_stay(upkeep: &Upkeep, texts: &BTreeSet<Digest>) -> Result<bool, Failure> {
     if texts.is_empty() {
         return Ok(true);
@@ -134,7 +134,7 @@ async fn all_stay(upkeep: &Upkeep, texts: &BTreeSet<Digest>) -> Result<bool, Fai
     asked.await.map_err(Failure::from)
 }
 
-/// What a plan asks of each store, or `None` while something keeps the evidence.
+/// The destructions that a plan asks of each store, or `None` while something keeps the evidence.
 async fn destructions(
     upkeep: &Upkeep,
     incident: &IncidentId,
@@ -172,7 +172,7 @@ enum Done {
     All(BTreeSet<Digest>),
 }
 
-/// What the batches of one destruction have done so far.
+/// The result so far of the batches of one destruction.
 #[derive(Default)]
 struct Progress {
     count: u64,
@@ -197,13 +197,13 @@ async fn batch(
     step: &Destruction,
     progress: &mut Progress,
 ) -> Result<Option<Done>, Failure> {
-    // A repair under way would write again what is destroyed.
+    // A repair under way would write again what is being destroyed.
     let _repairs = upkeep.repairs.turn().await;
     let _upload = match &step.object {
         Object::Collection(id) => Some(uploads.keep_out(*id).await),
         Object::Details(_) => None,
     };
-    // Last, for a hold waits for this one only. Asked again behind all of them: one may have come.
+    // Take the brake last: it is the only one of the three that a hold waits for. Then check again: a hold may have come meanwhile.
     let _turn = upkeep.brake.turn().await;
     let Some((warrant, stays)) = warrant(upkeep, step).await? else {
         return Ok(Some(Done::Not));
@@ -234,12 +234,12 @@ async fn batch(
             if count > 0 {
                 tracing::warn!(store = name, object = %step.object, count, "Disposed evidence that was there again, or had stayed, is destroyed");
             }
-            // Also when nothing was left: a round before this one may have ended between the store and the database.
+            // Do this even if nothing was left: an earlier round may have ended between the store and the database.
             forget(upkeep, std::mem::take(&mut progress.texts)).await?;
             Ok(Some(Done::All(stays)))
         }
         Ok(true) => {
-            // Crash now: nothing is left there and no entry says so; the next round looks, finds nothing, and records.
+            // Crash now: nothing is left there, and no entry says so. The next round looks, finds nothing, and records.
             record(upkeep, step, &name, count).await?;
             mark_disposed_now(upkeep).await?;
             Ok(Some(Done::All(stays)))
@@ -275,7 +275,7 @@ async fn warrant(
     asked.await.map_err(Failure::from)
 }
 
-/// Destroys objects one after the other. Returns what it destroyed, and whether that is all.
+/// Destroys objects one after another. Returns what it destroyed, and whether that is all.
 fn destroy(
     store: &dyn Store,
     objects: Vec<Disposable>,
@@ -300,8 +300,8 @@ fn destroy(
     (some, Ok(true))
 }
 
-/// Erases the database copies of texts that were destroyed without an entry of their own, because the entry of their plan
-/// had left them to another chain.
+/// Erases the database copies of texts that were destroyed without an entry of their own. The entry of their plan had left them
+/// to another chain.
 async fn forget(upkeep: &Upkeep, texts: BTreeSet<Digest>) -> Result<(), Failure> {
     let emptied = upkeep
         .collector
@@ -333,7 +333,7 @@ async fn note_refusal(
 ) -> Result<(), Failure> {
     let now = crate::clock::now();
     let due = match error {
-        // The bucket says until when. A date that no document can say is asked for again like none.
+        // The bucket says until when. If no document can hold the date, treat the answer as one without a date.
         StoreError::Locked { until, .. } => until
             .and_then(|until| until.duration_since(std::time::SystemTime::UNIX_EPOCH).ok())
             .and_then(|since| Time::EPOCH.checked_add(since))

@@ -10,14 +10,14 @@ use store::Replicas;
 use crate::rows::disposals::{ApprovedPlan, course_now};
 use crate::rows::{Db, DbError, collections, disposals};
 
-/// The stores that must no longer have the object. A store added later counts: it may have been filled while a hold stood.
+/// The stores that must no longer have the object. A store that was added later counts: it may have been filled while a hold stood.
 pub(super) fn places(replicas: &Replicas) -> Vec<String> {
     let stores = replicas.stores().iter().chain(replicas.leaving());
     stores.map(|store| store.identity().store.clone()).collect()
 }
 
-/// Marks every collection that is gone everywhere as disposed. What the chore calls after each step and `rebuild` at its end: both
-/// come to the same rows.
+/// Marks every collection that is gone everywhere as disposed. The chore calls this after each step, and `rebuild` calls it at its end,
+/// so that both make the same rows.
 pub fn mark_disposed(db: &Db, deployment: &DeploymentId, replicas: &Replicas) -> Result<(), DbError> {
     let places = places(replicas);
     let deployment = deployment.clone();

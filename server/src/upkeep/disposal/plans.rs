@@ -1,4 +1,4 @@
-//! Shows the persons who decide what a plan would destroy, and what became of approved plans.
+//! Shows the persons who decide what a plan would destroy, and the state of approved plans.
 
 use evidence::disposal::{Object, Place, Plan};
 use evidence::entry::state::DisposalState;
@@ -12,10 +12,10 @@ use crate::rows::disposals::course_now;
 use crate::rows::retention::Standing;
 use crate::rows::{DbError, collections, disposals};
 
-/// The plan of all that an incident holds now, with what that comes to.
+/// The plan of everything that an incident holds now, with its totals.
 ///
 /// # Errors
-/// `Missing` without the incident; a refusal when there is nothing to go.
+/// `Missing` if there is no such incident; a refusal if there is nothing to destroy.
 pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispositionResponse, Failure> {
     let id = parse(incident)?;
     let (deployment, wanted) = (collector.deployment.clone(), id.clone());
@@ -47,7 +47,7 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
     })
 }
 
-/// Every plan of an incident that somebody approved, and for each object of the approved ones where it is gone from.
+/// Every plan of an incident that somebody approved. For each object of an approved plan, the stores where it is gone.
 pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispositionResponse, Failure> {
     let id = parse(incident)?;
     let (deployment, wanted) = (collector.deployment.clone(), id.clone());

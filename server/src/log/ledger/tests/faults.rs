@@ -1,8 +1,8 @@
-//! Each step of a publication fails in each form; damage is passed over and found.
+//! Each step of a publication fails in each form. Readers skip damage, and fsck finds it.
 
 use super::*;
 
-/// Ten acts before, then ten with a fault armed on one disk; crash; start; the same ten again.
+/// Submits ten acts, then ten with a fault armed on one disk; crashes; starts; submits the same ten again.
 fn crash_and_recover(disk: usize, at: u64, fault: Fault, unflushed: Unflushed, policy: ReplicationPolicy) {
     let machine = Machine::new(policy);
     let label = format!("disk {disk}, operation {at}, {fault:?}, {unflushed:?}, {policy:?}");
@@ -14,7 +14,7 @@ fn crash_and_recover(disk: usize, at: u64, fault: Fault, unflushed: Unflushed, p
         let sequencer = sequencer.clone();
         move || drop(sender.send(submit_all(&sequencer, 10..20)))
     });
-    // Under `wait` a failed store holds entries back until the collector restarts.
+    // Under `wait`, a failed store delays entries until the collector restarts.
     match receiver.recv_timeout(Duration::from_millis(60)) {
         Ok(more) => receipts.extend(more),
         Err(_) => drop(sequencer.stop()),
@@ -53,7 +53,7 @@ fn every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_o
         machine.disks[0].operations() - before
     };
     assert!(operations >= 18, "{operations} operations");
-    // Faults repeat over operations; threads keep two at work, each scenario has its own directory.
+    // Every fault at every operation. Two threads work at a time; each scenario has its own directory.
     let cases: Vec<_> = (0..operations)
         .flat_map(|at| {
             [Fault::Failed, Fault::FailedButTookEffect, Fault::PowerCut, Fault::Full].map(|fault| (at, fault))
@@ -88,7 +88,7 @@ fn a_commit_that_fails_records_nothing_and_one_that_took_effect_is_found() {
             Fault::FailedButTookEffect => assert_receipt_holds(&machine, &result.unwrap()),
             _ => assert!(matches!(result, Err(SubmitError::Db(_)))),
         }
-        // The sequencer goes on, at the right size.
+        // The sequencer continues at the right size.
         let receipts = submit_all(&sequencer, 5..300);
         assert_eq!(receipts.len(), 295);
         sequencer.stop().unwrap();
@@ -141,7 +141,7 @@ fn a_new_or_lagging_store_is_brought_up_before_it_gets_a_checkpoint() {
     sequencer.stop().unwrap();
     drop(sequencer);
     assert_eq!(machine.check().entries, 901);
-    // A store that replaces a lost one starts from nothing.
+    // A new store that replaces a lost one starts empty.
     let fresh = Machine::new(accept);
     machine.disks[0] = fresh.disks[0].clone();
     let sequencer = machine.start().unwrap();

@@ -1,5 +1,5 @@
-//! A model test: random schedules of appends, faults, crashes and restarts over the functions that production calls,
-//! compared after each event with what must be true ([`expected`]).
+//! A model test: random schedules of appends, faults, crashes and restarts over the functions that production calls.
+//! After each event, [`expected`] says what must be true.
 //!
 //! - What was acknowledged is never lost and never changed.
 //! - Indexes are dense, each chain is dense and linked, and no time falls.
@@ -8,8 +8,8 @@
 //! - The same event is one entry, and its first signature wins.
 //! - After each event and each start the whole tree of every store, its checkpoint and the rows agree.
 //!
-//! The clock, the disks of the stores, the failing commit and the waiting are injected. The database is SQLite on a
-//! real file: a crash keeps what it had committed, which is SQLite's promise and not ours to test.
+//! The test injects the clock, the disks of the stores, the failing commit and the waiting. The database is SQLite on a
+//! real file: it keeps over a crash what it had committed. That is SQLite's promise, which this test does not check.
 //!
 //! `EXHIBIT_MODEL_SEED=17` runs one schedule alone and prints its events. `EXHIBIT_MODEL_SEEDS=100000` runs more.
 
@@ -79,7 +79,7 @@ fn run(seed: u64) {
     run.finish();
 }
 
-/// Says which event was at work when a check failed.
+/// Names the event at work when a check fails.
 struct Label<'event> {
     seed: u64,
     number: usize,
@@ -92,22 +92,22 @@ impl Drop for Label<'_> {
     }
 }
 
-/// A schedule at work.
+/// One schedule as it runs.
 struct Run {
     machine: Machine,
     expected: Expected,
     dice: Dice,
     running: Option<Running>,
-    /// Stores may go wrong since the last crash.
+    /// True if stores may have failed since the last crash.
     is_armed: bool,
-    /// The next commit goes wrong.
+    /// True if the next commit will fail.
     fails_commit: bool,
     next_act: u64,
     /// A copy of the database at an orderly stop, with its size.
     old_database: Option<(DatabaseFiles, u64)>,
 }
 
-/// Which pending entry an act is submitted as.
+/// The form in which an act is submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     AsItIs,
@@ -173,7 +173,7 @@ impl Run {
         }
     }
 
-    /// Heals everything, submits what was refused and what lies beside the ledger again, and looks at all there is.
+    /// Heals everything, submits again what was refused and what lies beside the ledger, and checks everything.
     fn finish(&mut self) {
         self.crash(Unflushed::Lost);
         self.start();
@@ -217,7 +217,7 @@ impl Run {
         (0..count).map(|_| self.dice.pick(&acts)).collect()
     }
 
-    /// Puts one act into the queue. `Err` when it did not get there.
+    /// Puts one act into the queue. `Err` if it did not get there.
     fn enqueue(&mut self, act: ActNumber, manner: Manner) -> Result<Answered, SubmitError> {
         let person = usize::from(self.dice.percent(50));
         let pending = match manner {
@@ -229,7 +229,7 @@ impl Run {
         self.running.as_ref().unwrap().sequencer.enqueue(pending)
     }
 
-    /// Submits acts at once, turns the worker until each is answered, and looks at everything.
+    /// Submits acts at once, turns the worker until each has an answer, and checks everything.
     fn submit(&mut self, acts: &[(ActNumber, Manner)]) {
         let mut waiting = Vec::new();
         for (act, manner) in acts {
@@ -271,7 +271,7 @@ impl Run {
         self.expected.answered(&self.machine, running, act, attempt, answer);
     }
 
-    /// Turns the worker until its queue is empty. False when it had to stop, which only stores that went wrong explain.
+    /// Turns the worker until its queue is empty. False if the worker had to stop, which only failing stores may cause.
     fn turn(&mut self) -> bool {
         let running = self.running.as_mut().unwrap();
         running.renew_patience();
@@ -288,7 +288,7 @@ impl Run {
         self.expected.check(&self.machine, self.running.as_ref().unwrap());
     }
 
-    /// After the worker stopped by itself: the process ends, or the power goes.
+    /// Restarts after the worker stopped by itself: either the process ends, or the power goes.
     fn recover(&mut self) {
         if self.dice.percent(50) {
             let unflushed = self.dice.pick(&[Unflushed::Lost, Unflushed::Kept]);
@@ -317,7 +317,7 @@ impl Run {
         }
     }
 
-    /// Starts. Where stores may go wrong the first start may fail; after a power cut the second may not.
+    /// Starts. If stores may fail, the first start may fail; after a power cut, the second may not.
     fn start(&mut self) {
         let running = match self.machine.start() {
             Ok(running) => running,
@@ -335,7 +335,7 @@ impl Run {
     }
 
     fn fail_commit(&mut self, fault: Fault) {
-        // An act that needs no store before the commit, so that this commit is the one that goes wrong.
+        // The act needs no store before the commit, so that this commit is the one that fails.
         let mut act = self.new_act();
         while act.form() == Form::Beside {
             act = self.new_act();
@@ -372,7 +372,7 @@ impl Run {
         }
     }
 
-    /// A database from before what the stores have must be refused, and nothing may be signed.
+    /// Starts on a database that is older than the stores. The start must refuse it and sign nothing.
     fn start_on_old_database(&mut self) {
         let newest = self.newest_size();
         self.stop();
@@ -404,7 +404,7 @@ impl Run {
         sizes.map(|(size, _)| size).max().unwrap_or(0)
     }
 
-    /// The power goes, and an empty store takes the place of one, if the others still have everything.
+    /// Cuts the power and puts an empty store in place of one, if the others still have everything.
     fn replace_store(&mut self, number: usize) {
         self.crash(Unflushed::Lost);
         let has_everything = {
@@ -432,7 +432,7 @@ impl Run {
     }
 }
 
-/// What the submitter of an entry would hear by now.
+/// The answer that the submitter of an entry would have by now.
 fn answer_of(mut answered: Answered) -> Result<Receipt, SubmitError> {
     match answered.try_recv() {
         Ok(answer) => answer,
@@ -443,7 +443,7 @@ fn answer_of(mut answered: Answered) -> Result<Receipt, SubmitError> {
     }
 }
 
-/// Waiting, or a restart, may help.
+/// True if waiting or a restart may help.
 fn is_transient(error: &StartError) -> bool {
     matches!(
         error,

@@ -7,7 +7,7 @@ fn a_second_sequencer_on_the_same_database_stops_without_signing() {
     let machine = Machine::new(WAIT);
     let first = machine.start().unwrap();
     submit_all(&first, 0..5);
-    // Stores on shared disks: only the database stands between two sequencers.
+    // Both sequencers share the stores' disks, so only the database can tell them apart.
     let second = machine.start().unwrap();
     assert_eq!(submit_all(&first, 5..8).len(), 3);
     let error = second.submit_blocking(act(8)).unwrap_err();
@@ -56,7 +56,7 @@ fn two_histories_of_one_size_are_refused() {
     let sequencer = other.start().unwrap();
     submit_all(&sequencer, 100..105);
     drop(sequencer);
-    // One of the stores comes from the other history.
+    // One of the stores holds the other history.
     let mixed = Machine {
         _directory: tempfile::tempdir().unwrap(),
         path: one.path.clone(),
@@ -65,7 +65,7 @@ fn two_histories_of_one_size_are_refused() {
     };
     let error = mixed.start().err().unwrap();
     assert!(matches!(error, StartError::Fork { .. }), "{error}");
-    // A smaller second history is found as well: it is not a beginning of the larger one.
+    // The start also finds a smaller second history: it is not a beginning of the larger one.
     let sequencer = one.start().unwrap();
     submit_all(&sequencer, 5..9);
     drop(sequencer);

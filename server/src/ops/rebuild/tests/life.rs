@@ -20,7 +20,7 @@ use crate::ops::foundation::open_replicas;
 use crate::ops::init::tests::vectors;
 
 pub(crate) const INCIDENT: &str = "INC-2026-0007";
-/// Tables that `rebuild` says it does not rebuild, and the sequencer's scratch.
+/// Tables that `rebuild` does not rebuild by its own account, and the sequencer's scratch tables.
 pub(super) const LIVE: [&str; 8] = [
     "disposal_waits",
     "endpoint_live",
@@ -66,7 +66,7 @@ pub(super) fn own_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) ->
     pending
 }
 
-/// Signed by a person: for entry types whose act needs a signature; whose it is, is the services' question.
+/// An act signed by a person, for entry types that need a signature. The services, not this code, ask whose it is.
 pub(super) fn signed_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) -> PendingEntry {
     let mut pending = own_act(type_, chain, refs);
     let signer = SigningKey::from_seed(&[10; 32]);
@@ -229,7 +229,7 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
     submit(own_act(T::EvidenceAccessed, INCIDENT, &[("object", object.clone()), ("person", text("ada"))]));
     submit(own_act(T::TsaStamped, "", &[("size", text("7")), ("stamp", object)]));
     submit(signed_act(T::EndpointRetired, "", &endpoint));
-    // Another incident without evidence: a text goes on two persons' word.
+    // Another incident, without evidence: two persons give up a text.
     let late = "INC-2026-0008";
     submit(person_act(
         T::IncidentOpened,
@@ -269,7 +269,7 @@ pub(crate) fn person_act(
     pending
 }
 
-/// Closes an incident and lets its time have come.
+/// Closes an incident and lets its retention end.
 pub(crate) fn may_go(sequencer: &Sequencer, incident: &str) {
     let until = [("until", "2026-01-01T00:00:00.000Z".to_owned())];
     for pending in [
@@ -280,7 +280,7 @@ pub(crate) fn may_go(sequencer: &Sequencer, incident: &str) {
     }
 }
 
-/// The plan of an incident as it is, and the two approvals of it.
+/// The plan of an incident as it is now, and the two approvals of it.
 pub(crate) fn approved(db: &Db, sequencer: &Sequencer, incident: &str) -> (Plan, [PendingEntry; 2]) {
     let size = sequencer.log().published().size;
     assert!(size > 0);

@@ -1,4 +1,4 @@
-//! The destroyer against stores that fail, come back, or came later, and against a hold in the midst.
+//! The destroyer against stores that fail, return or arrive late, and against a hold in the middle of a destruction.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -17,21 +17,21 @@ use crate::rows::collections;
 use crate::services::Services;
 use crate::services::ingest::verifier::Program;
 
-/// What a store does when it is to destroy.
+/// How a store behaves when it should destroy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Well,
-    /// It fails before anything goes.
+    /// It fails before it destroys anything.
     Down,
-    /// One stored object goes, then it fails.
+    /// It destroys one stored object, then fails.
     Half,
-    /// All goes, and it fails.
+    /// It destroys everything, and reports a failure.
     TookEffect,
-    /// One stored object goes, then it waits until somebody pulls the brake.
+    /// It destroys one stored object, then waits until somebody pulls the brake.
     Waits,
 }
 
-/// A store with moods; everything else is the one behind it.
+/// A store whose mood the test sets. For everything else it passes calls to the store behind it.
 pub(crate) struct Moody {
     inner: Arc<dyn Store>,
     mood: Mutex<Mood>,
@@ -161,7 +161,7 @@ impl Store for Moody {
     }
 }
 
-/// A collector without listeners over a little life, whose plan two persons approved; the last of its stores has moods.
+/// A collector without listeners after a little life. Two persons approved its plan; the last of its stores has moods.
 pub(crate) struct Scene {
     _place: tempfile::TempDir,
     pub(crate) services: Services,
@@ -170,7 +170,7 @@ pub(crate) struct Scene {
     plan: Digest,
 }
 
-/// `later`: the store with moods is a third one, made after the approvals and filled.
+/// `later`: the store with moods is a third one, made and filled after the approvals.
 pub(crate) fn scene(mood: Mood, later: bool) -> Scene {
     let place = tempfile::tempdir().unwrap();
     let options = options(place.path());
@@ -223,7 +223,7 @@ impl Scene {
         row.unwrap().state.to_string()
     }
 
-    /// What is recorded of the collection: stores and counts.
+    /// The recorded destructions of the collection: stores and counts.
     fn executed(&self) -> Vec<(String, u64)> {
         let object = Object::Collection(self.id).to_string();
         let rows = self
@@ -247,7 +247,7 @@ impl Scene {
         rooms.map(|room| self.moody.list(&room).unwrap().len()).sum()
     }
 
-    /// Nothing waits any longer.
+    /// Makes every wait end.
     fn time_passes(&self) {
         self.services
             .collector
@@ -279,7 +279,7 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
         runtime
             .block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished))
             .unwrap();
-        // The others are rid of it; this one is not said to be, whatever really went.
+        // The other stores are recorded as rid of it. This store is not, whatever it really destroyed.
         let names: Vec<String> = scene.executed().into_iter().map(|(store, _)| store).collect();
         assert_eq!(names.len(), others, "{mood:?}");
         let store = scene.moody.identity().store.clone();
@@ -294,7 +294,7 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
         let waits = scene.services.collector.db.read(disposals::waits).unwrap();
         assert!(waits.iter().all(|row| row.store == store && row.why.contains("injected")));
         assert!(waits.iter().any(|row| row.object == Object::Collection(scene.id).to_string()));
-        // It is left alone for a while.
+        // The chore leaves this store alone for a while.
         let calls = scene.moody.calls.load(SeqCst);
         runtime
             .block_on(round(&scene.services.upkeep, &scene.services.ingest.uploads, &mut finished))
@@ -352,7 +352,7 @@ fn a_hold_in_the_midst_keeps_what_is_left_also_of_who_is_in_no_roster() {
                 std::thread::yield_now();
             }
             let pulled = runtime.block_on(scene.services.upkeep.brake.pull());
-            // Nobody knows eve any more; her hold stands until somebody releases it.
+            // The roster no longer names eve. Her hold stands until somebody releases it.
             let hold = person_act(EntryType::HoldPlaced, INCIDENT, &[], "eve", None);
             let event = hold.act.event();
             scene.services.collector.recorder.sequencer().submit_blocking(hold).unwrap();

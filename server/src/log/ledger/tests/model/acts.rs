@@ -1,4 +1,4 @@
-//! The acts that the model test submits. A number names one act, the same in every run.
+//! The acts that the model test submits. A number names one act, and the same act in every run.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ use evidence::time::Time;
 use super::super::deployment;
 use crate::log::ledger::{GuardError, LocalSigner, PendingEntry, origin};
 
-/// Two persons who may sign the same document: which of their signatures came first decides.
+/// Two persons who may sign the same document. The signature that came first counts.
 static PERSONS: LazyLock<[SigningKey; 2]> =
     LazyLock::new(|| [SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32])]);
 
@@ -44,7 +44,7 @@ impl ActNumber {
         }
     }
 
-    /// The act as `person` would submit it. Persons matter only where the form is signed.
+    /// The act as `person` would submit it. The person matters only if the form is signed.
     pub(super) fn pending(self, person: usize) -> PendingEntry {
         match self.form() {
             Form::Unsigned => super::super::act(self.0),
@@ -53,7 +53,7 @@ impl ActNumber {
         }
     }
 
-    /// As `pending`, with a guard that refuses inside the transaction after it wrote a row.
+    /// As `pending`, with a guard that writes a row and then refuses inside the transaction.
     pub(super) fn refused(self) -> PendingEntry {
         let mut pending = self.pending(0);
         pending.guard = Some(Box::new(|tx| {
@@ -63,7 +63,7 @@ impl ActNumber {
         pending
     }
 
-    /// As `pending`, in a chain to which it does not belong.
+    /// As `pending`, in a chain where it does not belong.
     pub(super) fn moved(self) -> PendingEntry {
         let mut pending = self.pending(0);
         pending.chain = "INC-2026-0999".parse().unwrap();

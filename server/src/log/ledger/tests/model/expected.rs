@@ -1,7 +1,7 @@
-//! What must be true of a ledger, as the test knows it from what was submitted and answered.
+//! What must be true of a ledger, derived from what the test submitted and which answers it got.
 //!
-//! Nothing here asks the code under test for its opinion: leaves, roots and tiles are computed again from the bytes of
-//! every store, rows are compared with the entries, and the entries with what was submitted.
+//! Nothing here trusts the code under test: it recomputes leaves, roots and tiles from the bytes of every store, compares rows with
+//! the entries, and compares the entries with what was submitted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ use crate::log::ledger::{Receipt, SubmitError};
 use crate::rows;
 use crate::rows::entries::EntryRow;
 
-/// What is known of one act.
+/// What the test knows of one act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It is in no log.
+    /// No log has it.
     Absent,
-    /// It was submitted, and nobody knows yet what became of it.
+    /// It was submitted, and nobody knows yet whether it was recorded.
     Open,
-    /// It is the entry of this index. That never changes again.
+    /// It is the entry of this index. That never changes.
     Recorded(u64),
 }
 
@@ -34,7 +34,7 @@ enum Fate {
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
     person: usize,
-    /// The answer left open what became of it.
+    /// True if the answer did not say whether the act was recorded.
     is_open: bool,
 }
 
@@ -58,9 +58,9 @@ pub(super) struct Expected {
     chains: BTreeMap<String, ChainHead>,
     /// Times that the collector's clock has shown.
     times: BTreeSet<Time>,
-    /// Sizes whose signed root was compared with the log.
+    /// Sizes whose signed root the test has compared with the log.
     compared: BTreeSet<u64>,
-    /// Objects beside the ledger, as they were first seen under a recorded entry.
+    /// Objects beside the ledger, as the test first saw them under a recorded entry.
     documents: BTreeMap<ActNumber, Vec<u8>>,
 }
 
@@ -91,7 +91,7 @@ impl Expected {
         matches!(self.acts.get(&number).map(|act| act.fate), Some(Fate::Recorded(_)))
     }
 
-    /// An act is about to be submitted.
+    /// Notes that an act is about to be submitted.
     pub(super) fn submits(&mut self, number: ActNumber, person: usize, event: Digest) {
         self.numbers.insert(event, number);
         let act = self.acts.entry(number).or_insert(ActState {
@@ -107,7 +107,7 @@ impl Expected {
         act.attempts.push(Attempt { person, is_open: true });
     }
 
-    /// One submission of an act was answered. An error leaves its fate open.
+    /// Notes the answer to one submission. An error leaves open whether the act was recorded.
     pub(super) fn answered(
         &mut self,
         machine: &Machine,
@@ -119,7 +119,7 @@ impl Expected {
         let act = self.acts.get_mut(&number).unwrap();
         let receipt = match answer {
             Ok(receipt) => receipt,
-            // Nobody knows; the next look at the log tells.
+            // Nobody knows. The next check of the log tells.
             Err(_) => return,
         };
         act.attempts[attempt].is_open = false;
@@ -140,7 +140,7 @@ impl Expected {
         let proof = ProofFile::parse(&receipt.proof).unwrap();
         assert_eq!(proof.index(), receipt.index);
         assert!(proof.verify(&receipt.leaf, &policy(machine.keys().current())).unwrap().quorum_met);
-        // The promise behind the answer: so many stores name a checkpoint that covers the entry, and hold its object.
+        // The promise behind the answer: enough stores name a checkpoint that covers the entry, and hold its object.
         let stores = running.replicas.stores();
         let covers = |size: u64| size > receipt.index;
         let heads = stores.iter().filter_map(|store| head(machine, store.as_ref()));
@@ -153,18 +153,18 @@ impl Expected {
         }
     }
 
-    /// How many times the act was submitted: names the submission that comes next.
+    /// How many times the act was submitted. Names the next submission.
     pub(super) fn attempts(&self, number: ActNumber) -> usize {
         self.acts.get(&number).map_or(0, |act| act.attempts.len())
     }
 
-    /// After a look at the log: the act must be in none.
+    /// Asserts, after a check of the log, that no log has the act.
     pub(super) fn is_absent(&self, number: ActNumber) {
         assert_eq!(self.acts[&number].fate, Fate::Absent, "act {number:?} was refused, and is recorded");
     }
 
-    /// Compares every store and the rows of a collector at rest with what is known, and learns what became of acts
-    /// whose fate was open.
+    /// Compares every store and the rows of a collector at rest with what is known, and learns the fate of acts
+    /// that were still open.
     pub(super) fn check(&mut self, machine: &Machine, running: &Running) {
         let committed = running.db.read(rows::log::state).unwrap();
         let mut complete = 0;
@@ -199,7 +199,7 @@ impl Expected {
         }
     }
 
-    /// The whole tree of one store: entries, every tile, and the root that its checkpoint signs.
+    /// Checks the whole tree of one store: entries, every tile, and the root that its checkpoint signs.
     fn check_tree(&mut self, machine: &Machine, store: &dyn Store, size: u64, root: &Hash) {
         let signed = machine.signed.lock().unwrap().get(&size).copied();
         assert_eq!(signed, Some(*root), "a store has a checkpoint that was never signed");
@@ -223,7 +223,7 @@ impl Expected {
         }
     }
 
-    /// A tile's bytes, computed from the leaves.
+    /// Computes a tile's bytes from the leaves.
     fn tile(&self, path: &TilePath) -> Vec<u8> {
         let TileKind::Hashes(level) = path.kind() else { panic!("{path} holds no hashes") };
         let span = 256_usize.pow(u32::from(level));
@@ -233,7 +233,7 @@ impl Expected {
             .collect()
     }
 
-    /// The next entry of the log: it must be an act that was submitted, in its place, once.
+    /// Learns the next entry of the log: it must be a submitted act, in its place, and only once.
     fn learn(&mut self, index: u64, body: &[u8]) {
         let entry = Entry::parse(body).unwrap();
         let envelope = &entry.envelope;
@@ -265,7 +265,7 @@ impl Expected {
         self.leaves.push(leaf);
     }
 
-    /// No fork: each checkpoint ever signed is the root of the beginning of this one log.
+    /// No fork: each checkpoint ever signed has the root of a beginning of this one log.
     fn check_signed(&mut self, machine: &Machine) {
         for (size, root) in machine.signed.lock().unwrap().iter() {
             assert!(*size <= self.leaves.len() as u64, "size {size} was signed before it was committed");
@@ -304,7 +304,7 @@ impl Expected {
         }
     }
 
-    /// An entry never names an object that is nowhere, and the object never changes.
+    /// An entry never names an absent object, and the object never changes.
     fn check_documents(&mut self, running: &Running) {
         for (number, index) in self.recorded() {
             if number.form() != Form::Beside {
@@ -324,7 +324,7 @@ impl Expected {
         }
     }
 
-    /// What readers are given: the newest checkpoint, and proofs from any size before it.
+    /// Checks what readers get: the newest checkpoint, and proofs from any earlier size.
     fn check_readers(&self, running: &Running, committed: u64) {
         let log = running.sequencer.log();
         let published = log.published();
@@ -344,7 +344,7 @@ impl Expected {
     }
 }
 
-/// Stores that an acknowledgement stands for.
+/// Number of stores that an acknowledgement promises.
 fn copies(machine: &Machine) -> usize {
     match machine.policy.degraded {
         Degraded::Wait => machine.policy.copies,
@@ -352,7 +352,7 @@ fn copies(machine: &Machine) -> usize {
     }
 }
 
-/// Size and root of the checkpoint on a store, whose signature must be the log's.
+/// Size and root of the checkpoint on a store. The log must have signed it.
 pub(super) fn head(machine: &Machine, store: &dyn Store) -> Option<(u64, Hash)> {
     let note = match store.read(&Key::checkpoint()) {
         Ok(note) => note,

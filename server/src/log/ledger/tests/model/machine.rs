@@ -1,4 +1,4 @@
-//! What a collector leaves behind when its power goes: disks that forget, a database file, and the notes it signed.
+//! What remains of a collector when its power goes: disks that forget, a database file, and the notes that it signed.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -20,11 +20,11 @@ use crate::log::ledger::{
 };
 use crate::rows::{Db, QueueSink};
 
-/// Retries that a batch gets before the operator stops the collector.
+/// Retries of a batch before the operator stops the collector.
 const RETRIES: u32 = 3;
 
 thread_local! {
-    /// Milliseconds since 2026-01-01 by the collector's clock. Schedules run on one thread each.
+    /// The collector's clock, in milliseconds since 2026-01-01. Each schedule runs on one thread.
     static CLOCK: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -40,7 +40,7 @@ pub(super) fn set_clock(to: u64) {
 /// Every checkpoint that the log's key ever signed, over all starts.
 pub(super) type SignedRoots = Arc<Mutex<BTreeMap<u64, Hash>>>;
 
-/// The production signer, with a memory that survives it.
+/// The production signer, with a memory that outlives it.
 struct RecordingSigner {
     signer: LocalSigner,
     signed: SignedRoots,
@@ -72,7 +72,7 @@ pub(super) struct Machine {
     pub(super) signed: SignedRoots,
 }
 
-/// A collector that runs, turned by hand.
+/// A running collector. The test calls its turns.
 pub(super) struct Running {
     pub(super) db: Db,
     pub(super) replicas: Replicas,
@@ -82,12 +82,12 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// The next batch may wait for stores again.
+    /// Lets the next batch wait for stores again.
     pub(super) fn renew_patience(&self) {
         self.retries.store(0, Ordering::SeqCst);
     }
 
-    /// False when the operator stopped the collector because it waited for stores in vain.
+    /// False if the operator stopped the collector because it waited for stores in vain.
     pub(super) fn has_patience(&self) -> bool {
         self.retries.load(Ordering::SeqCst) <= RETRIES
     }
@@ -101,7 +101,7 @@ pub(super) struct DatabaseFiles {
 
 impl Machine {
     pub(super) fn new(stores: usize, policy: ReplicationPolicy) -> Self {
-        // The database flushes for every commit. What a flush is worth is SQLite's own matter; memory is faster.
+        // The database flushes at every commit. Whether a flush is durable is SQLite's own matter, and memory is faster.
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let directory = directory.unwrap();
@@ -122,7 +122,7 @@ impl Machine {
         Ok((db, replicas))
     }
 
-    /// Starts a collector as production does, but for the thread.
+    /// Starts a collector as production does, but without the thread.
     pub(super) fn start(&self) -> Result<Running, StartError> {
         let (db, replicas) = self.open().map_err(|source| StartError::Store { source })?;
         let signer = LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap();
@@ -148,7 +148,7 @@ impl Machine {
         Ok(Running { db, replicas, sequencer, worker, retries })
     }
 
-    /// What a database file holds at this moment, whoever has it open.
+    /// What a database file holds at this moment, even while it is open.
     pub(super) fn database_files(&self) -> DatabaseFiles {
         DatabaseFiles {
             file: fs_err::read(&self.database).unwrap(),
@@ -166,7 +166,7 @@ impl Machine {
         drop(fs_err::remove_file(self.beside("-shm")));
     }
 
-    /// The power goes: nothing that `running` still does takes effect.
+    /// Cuts the power: nothing that `running` still does takes effect.
     pub(super) fn crash(&self, running: Running, unflushed: Unflushed) {
         let files = self.database_files();
         drop(running);
@@ -176,7 +176,7 @@ impl Machine {
         }
     }
 
-    /// Another, empty store.
+    /// Puts another, empty store in place of one.
     pub(super) fn replace_store(&mut self, number: usize) {
         self.disks[number] = new_disk(number);
     }

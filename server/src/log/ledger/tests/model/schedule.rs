@@ -1,4 +1,4 @@
-//! Random schedules: what happens to a collector, drawn from a seed.
+//! Random schedules: the events of one run, drawn from a seed.
 
 use store::fault::{Fault, Unflushed};
 
@@ -29,7 +29,7 @@ impl Dice {
         first + self.below(last - first + 1)
     }
 
-    /// True that often of a hundred.
+    /// True with a chance of `share` in a hundred.
     pub(super) fn percent(&mut self, share: u64) -> bool {
         self.below(100) < share
     }
@@ -40,28 +40,28 @@ impl Dice {
     }
 }
 
-/// What happens next.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// That many new acts are submitted at once, and that many that were submitted before.
+    /// Submits so many new acts at once, together with so many that were submitted before.
     Append { new: u64, again: u64 },
-    /// The clock is set to that many milliseconds after its start: forwards or backwards.
+    /// Sets the clock to so many milliseconds after its start: forwards or backwards.
     Clock { to: u64 },
-    /// The next commit goes wrong, while one act is submitted.
+    /// Makes the next commit fail, while one act is submitted.
     CommitFault { fault: Fault },
-    /// A recorded act is submitted for another chain.
+    /// Submits a recorded act for another chain.
     Contradict,
-    /// The power goes: between two batches, or with acts in the queue that nobody took out.
+    /// Cuts the power: between two batches, or with acts still in the queue.
     Crash { queued: u64, unflushed: Unflushed },
-    /// The database of an earlier day is put in place, and the collector is started.
+    /// Puts an older copy of the database in place, and starts the collector.
     OldDatabase,
-    /// An act is submitted whose guard refuses, among others.
+    /// Submits an act whose guard refuses, among others.
     Refuse,
     /// An orderly stop and a start.
     Restart,
-    /// Another empty store takes the place of one.
+    /// Puts an empty store in place of one.
     ReplaceStore { store: usize },
-    /// That many writes from now the store goes wrong.
+    /// Makes the store fail after so many more writes.
     StoreFault { store: usize, after: u64, fault: Fault },
 }
 
@@ -69,10 +69,10 @@ pub(super) enum Event {
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
     pub(super) stores: usize,
-    /// The policy waits for two copies; otherwise it accepts one.
+    /// True if the policy waits for two copies; otherwise it accepts one.
     pub(super) waits: bool,
     pub(super) events: Vec<Event>,
-    /// What is left of the dice decides the smaller things on the way.
+    /// The rest of the dice decides smaller things during the run.
     pub(super) dice: Dice,
 }
 
@@ -82,7 +82,7 @@ impl Schedule {
         let stores = if dice.percent(75) { 2 } else { 3 };
         let waits = dice.percent(50);
         let mut events = Vec::new();
-        // One schedule of eight crosses the end of the first full tile and bundle.
+        // About one schedule in eight crosses the end of the first full tile and bundle.
         if dice.percent(12) {
             events.push(Event::Append { new: dice.between(236, 255), again: 0 });
         }
