@@ -1,4 +1,4 @@
-//! Who may call what: one row a method, and the layer that enforces it before any handler runs.
+//! The access table: who may call which method, one row for each method, and the layer that enforces it before any handler runs.
 //!
 //! Guarantee: a method without a row is refused to everyone. A test fails for a method without a row and for a row
 //! without a method.
@@ -33,10 +33,10 @@ pub const ENDPOINT_ADMIN: &str = "endpoint-admin";
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callers {
-    /// Whoever reaches the enrolment listener: no certificate is asked for there.
+    /// Everybody who reaches the enrolment listener, which asks for no certificate.
     Anonymous,
     Endpoints,
-    /// Every mirror; whether it is still admitted is for the handler.
+    /// Every mirror. The handler checks whether the mirror is still admitted.
     Mirrors,
     /// Persons with one of these roles.
     Persons(&'static [&'static str]),
@@ -66,8 +66,8 @@ pub const TABLE: &[(&str, Callers)] = &[
     ("/exhibit.v1.MirrorService/Offer", Callers::Mirrors),
     ("/exhibit.v1.MirrorService/Disposed", Callers::Mirrors),
     ("/exhibit.v1.IncidentService/OpenIncident", Callers::Persons(&[RESPONDER])),
-    // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins; which act needs which role:
-    // docs/spec/ledger.md.
+    // Notes by analysts, holds and retention by approvers, endpoint.retired by endpoint admins. docs/spec/ledger.md says which
+    // act needs which role.
     (
         "/exhibit.v1.IncidentService/RecordAct",
         Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),
@@ -94,14 +94,14 @@ pub const TABLE: &[(&str, Callers)] = &[
         Callers::Persons(&[RESPONDER, APPROVER, ANALYST, ENDPOINT_ADMIN]),
     ),
     ("/exhibit.v1.EndpointService/Deployment", Callers::PersonsAndMirrors(EVERY_ROLE)),
-    // Holding a checkpoint of one's own is what keeps the operator honest (I6): nobody is kept from it.
+    // Whoever holds a checkpoint keeps the operator honest (I6), so nobody is refused one.
     ("/exhibit.v1.LedgerService/Checkpoint", Callers::PersonsAndMirrors(EVERY_ROLE)),
     ("/exhibit.v1.LedgerService/Consistency", Callers::PersonsAndMirrors(EVERY_ROLE)),
     ("/exhibit.v1.LedgerService/Entries", Callers::PersonsAndMirrors(READS_LEDGER)),
     ("/exhibit.v1.LedgerService/LogKeys", Callers::Persons(EVERY_ROLE)),
     ("/exhibit.v1.LedgerService/Prove", Callers::PersonsAndMirrors(READS_LEDGER)),
     ("/exhibit.v1.LedgerService/Fsck", Callers::Persons(&[RESPONDER, AUDITOR])),
-    // Keeping stores in order takes and tells nothing of what is in them.
+    // Taking care of stores reveals nothing of their content.
     ("/exhibit.v1.StoreService/ListStores", Callers::Persons(READS_LEDGER)),
     ("/exhibit.v1.StoreService/Scrub", Callers::Persons(&[RESPONDER, AUDITOR])),
     ("/exhibit.v1.StoreService/Repair", Callers::Persons(&[RESPONDER, AUDITOR])),
@@ -128,7 +128,7 @@ pub enum Decision {
     Allowed,
     /// The method has no row.
     NoSuchMethod,
-    /// The method is not for this kind of peer.
+    /// The method is not for this kind of caller.
     Kind,
     /// The person has none of these roles.
     Role(&'static [&'static str]),
@@ -163,10 +163,10 @@ pub fn allowed(method: &str, who: Who<'_>) -> Decision {
     }
 }
 
-/// Roles of a person in the roster in force; empty for a stranger. Called once a request: it must be quick.
+/// Roles of a person in the roster in force; empty for a stranger. Called for every request, so it must be quick.
 pub type Roles = Arc<dyn Fn(&PersonId) -> Vec<String> + Send + Sync>;
 
-/// Enforces the table on every request of a server; give it to `Server::layer`.
+/// Enforces the table on every request of a server. Pass it to `Server::layer`.
 #[derive(Clone)]
 pub struct AccessLayer {
     roles: Roles,
@@ -209,7 +209,7 @@ impl<S> fmt::Debug for Access<S> {
 
 impl<S> Access<S> {
     fn check(&self, method: &str, peer: Option<&Peer>) -> Result<(), tonic::Status> {
-        // Without our connection nobody knows who asks: fail closed.
+        // Without our connection nobody knows who calls, so refuse.
         let peer = peer.ok_or_else(|| Class::Unidentified.status("this connection has no identity"))?;
         let subject = peer.info.as_ref().map(|info| &info.identity.subject);
         let roles = match subject {

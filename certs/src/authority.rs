@@ -1,8 +1,8 @@
 //! The deployment's certificate authority: an Ed25519 key, its certificate, and the one way to issue a leaf.
 //!
-//! Guarantee: a leaf says exactly what [`certificate::Leaf`](crate::certificate::Leaf) reads back; what it may be
-//! used for follows from its kind; nothing of a request but its key gets in. Not here: who may have one (server);
-//! what the thief of this key can do (docs/threat-model.md: names endpoints, orders nothing).
+//! Guarantee: a leaf says exactly what [`certificate::Leaf`](crate::certificate::Leaf) reads back. Its kind determines its
+//! permitted uses. It takes nothing from a request but the key. Not here: who may have one (server);
+//! what a thief of this key can do (docs/threat-model.md: name endpoints, but order nothing).
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,18 +26,18 @@ use crate::identity::{Credentials, IdentityError};
 use crate::name::{Identity, Kind};
 use crate::request::{RequestError, TlsKey};
 
-/// Life of the authority's certificate: 10 years. Its loss or end means enrolling every endpoint again.
+/// Life of the authority's certificate: 10 years. If it is lost or expires, every endpoint must enrol again.
 pub(crate) const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * 86_400);
 /// Life of an endpoint's certificate: 90 days, renewed at half.
 pub const ENDPOINT_LIFE: Duration = Duration::from_secs(90 * 86_400);
-/// How long after its end an endpoint's certificate may still be renewed.
+/// How long after its expiry an endpoint's certificate may still be renewed.
 pub const ENDPOINT_GRACE: Duration = Duration::from_secs(90 * 86_400);
 /// Life of a collector's or mirror's certificate: 1 year.
 pub const COLLECTOR_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// Life of a person's certificate, from login: 12 hours.
 pub const PERSON_LIFE: Duration = Duration::from_secs(12 * 3600);
 
-/// A certificate holds from this long before it was issued, for peers whose clocks are behind: 1 hour.
+/// How long before its issue a certificate becomes valid, for peers whose clocks are behind: 1 hour.
 const BACKDATE: Duration = Duration::from_secs(3600);
 
 /// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4), up to the key.
@@ -75,7 +75,7 @@ pub enum AuthorityError {
     /// The authority's file.
     #[error("the authority's key and certificate")]
     File(#[from] IdentityError),
-    /// The file holds no authority of this deployment.
+    /// The file does not hold the authority of this deployment.
     #[error("{path} does not hold the authority of deployment {deployment}: {cause}")]
     Foreign {
         path: String,
@@ -94,7 +94,7 @@ pub enum AuthorityError {
     /// A FIDO key cannot do TLS.
     #[error("a security key cannot be a TLS key")]
     SecurityKey,
-    /// A time beyond what certificates hold, or the authority has ended.
+    /// The time is beyond what certificates can hold, or the authority's certificate has expired.
     #[error("no certificate can hold from {from}: the authority's own ends at {end}")]
     Ended {
         /// Start asked for.
@@ -184,7 +184,7 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        // For people who look at it with other tools; nothing of ours reads the subject.
+        // For people who look at it with other tools. Nothing of ours reads the subject.
         params.distinguished_name.push(DnType::CommonName, identity.subject.id());
         params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
         match identity.subject.kind() {

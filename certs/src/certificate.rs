@@ -1,4 +1,4 @@
-//! What a leaf certificate of ours says, read strictly.
+//! The content of one of our leaf certificates, read strictly.
 //!
 //! Guarantee: a certificate that parses here names exactly one identity and one Ed25519 key, and nothing else that
 //! a verifier could mistake for a name. Not here: whether the authority signed it (`tls`, by WebPKI).

@@ -1,4 +1,4 @@
-//! Opens channels to a collector, and says why one was refused.
+//! Opens channels to a collector, and explains a refused connection.
 //!
 //! Guarantee: whatever address is dialled, the peer must prove that it is a collector of the deployment. A
 //! connection stands only once both ends have accepted each other, and each reconnect proves both again.
@@ -32,17 +32,17 @@ pub enum ConnectError {
     },
 }
 
-/// Why TLS refused: what a user or a retry loop must know.
+/// Why TLS refused the connection, for a user or a retry loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The collector takes our certificate for ended: renew.
+    /// The collector says that our certificate has expired: renew it.
     OurCertificateEnded,
     /// The collector has revoked our certificate.
     OurCertificateRevoked,
     /// The collector refuses us for another reason of its own.
     ByCollector(String),
-    /// We do not accept the collector: wrong authority, deployment, kind, or a certificate out of its time.
+    /// We do not accept the collector: wrong authority, deployment or kind, or a certificate outside its validity.
     OfCollector(String),
 }
 
@@ -61,7 +61,7 @@ pub fn connect_lazy(address: &str, config: Arc<ClientConfig>) -> Result<Channel,
 }
 
 fn endpoint() -> Result<Endpoint, tonic::transport::Error> {
-    // TLS is the connector's: tonic refuses `https` without a configuration of its own.
+    // The connector does TLS: tonic refuses `https` without a configuration of its own.
     Ok(proto::limits::client(Endpoint::from_shared(format!("http://{COLLECTOR_NAME}"))?))
 }
 

@@ -1,7 +1,7 @@
 //! One accepted connection: a TLS stream that knows its peer and can be cut from outside.
 //!
-//! Guarantee: once cut, or once its certificate has ended, neither end reads or writes another byte through it, also
-//! in the midst of a call. Not here: the reasons (`revocation`), the handshake (`listener`).
+//! Guarantee: once a connection is cut, or its certificate has expired, neither end reads or writes another byte through it, even
+//! in the middle of a call. Not here: the reasons (`revocation`), the handshake (`listener`).
 
 use std::future::Future as _;
 use std::io;
@@ -24,7 +24,7 @@ use crate::certificate::{Leaf, Serial};
 use crate::name::Identity;
 use crate::revocation::Registered;
 
-/// Who is at the other end, as the handshake proved it.
+/// The peer at the other end, as the handshake proved it.
 #[derive(Debug, Clone)]
 pub struct PeerInfo {
     pub identity: Identity,
@@ -34,10 +34,10 @@ pub struct PeerInfo {
     pub fingerprint: [u8; 32],
     /// The TLS key.
     pub key: PublicKey,
-    /// When the certificate ends, and with it the connection.
+    /// When the certificate expires, and the connection with it.
     pub not_after: Time,
     pub address: SocketAddr,
-    /// Cancelled when the connection has ended: work done for this peer only stops.
+    /// Cancelled when the connection has ended. Work that is done only for this peer then stops.
     pub closed: CancellationToken,
 }
 
@@ -55,7 +55,7 @@ impl PeerInfo {
     }
 }
 
-/// What a connection puts into each of its requests.
+/// The values that a connection puts into each of its requests.
 #[derive(Debug, Clone)]
 pub struct Peer {
     pub address: SocketAddr,
@@ -63,12 +63,12 @@ pub struct Peer {
     pub info: Option<Arc<PeerInfo>>,
 }
 
-/// Who sent a request. `None` on the enrolment listener, and on connections that are not ours.
+/// The sender of a request. `None` on the enrolment listener, and on connections that are not ours.
 pub fn peer<T>(request: &tonic::Request<T>) -> Option<Arc<PeerInfo>> {
     request.extensions().get::<Peer>().and_then(|peer| peer.info.clone())
 }
 
-/// From where a request came, on either listener.
+/// The address from which a request came, on either listener.
 pub fn address<T>(request: &tonic::Request<T>) -> Option<SocketAddr> {
     request.extensions().get::<Peer>().map(|peer| peer.address)
 }
@@ -94,7 +94,7 @@ impl<S> Connection<S> {
         registered: Registered,
         life: Option<Duration>,
     ) -> Self {
-        // The certificate holds through its last second (RFC 5280 section 4.1.2.5).
+        // The certificate is valid through its last second (RFC 5280 section 4.1.2.5).
         let certified = |peer: &Arc<PeerInfo>| peer.not_after.since(now()) + Duration::from_secs(1);
         let certified = registered.peer.as_ref().map(certified);
         let expiry = certified.into_iter().chain(life).min();
@@ -107,7 +107,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// An error once the connection must not be used any more; else wakes the task when that time comes.
+    /// Returns an error once the connection must no longer be used; otherwise wakes the task when that time comes.
     fn poll_ended(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(ending) = &mut self.ending {
             let expired =
@@ -124,8 +124,8 @@ impl<S> Connection<S> {
     }
 }
 
-/// The wall clock. Before 1970 it reads as 1970, when no certificate was valid yet; beyond 9999 as the last day, when
-/// every certificate has ended. Either way nobody is let in.
+/// The wall clock. Before 1970 it reads as 1970, when no certificate was valid yet. Beyond 9999 it reads as the last day, when
+/// every certificate has expired. In both cases nobody is let in.
 pub(crate) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::EPOCH.checked_add(since).unwrap_or(Time::MAX)

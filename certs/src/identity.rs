@@ -1,7 +1,7 @@
 //! A TLS identity on disk: one PEM file with the private key and its certificate chain.
 //!
-//! Guarantee: key and chain are one file, so no crash leaves a key with another's certificate; the file is its
-//! owner's alone (0600) or it is not read; what a write returned is durable. Not here: what the chain is worth (`tls`).
+//! Guarantee: key and chain are one file, so no crash leaves a key with another's certificate. The file must be its
+//! owner's alone (0600), or it is not read. A write is durable when it returns. Not here: what the chain is worth (`tls`).
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::request::{RequestError, TlsKey};
 
-/// A file of this kind has about 2 KiB; more is no key of ours.
+/// Longest file. One of this kind has about 2 KiB; a longer one is not a key of ours.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Certificates of one chain.
@@ -97,12 +97,12 @@ impl Credentials {
         Ok(Self { key: key.ok_or_else(content)?, chain })
     }
 
-    /// Writes a new file, durably; refuses where one is.
+    /// Writes a new file, durably. Refuses if one exists.
     pub fn write_new(path: &Path, key: &TlsKey, chain: &[CertificateDer<'_>]) -> Result<(), IdentityError> {
         durable::create(path, encode(key, chain).as_bytes(), 0o600).map_err(io("create", path))
     }
 
-    /// Puts a new file in the place of the one at `path`, at once and durably.
+    /// Replaces the file at `path`, atomically and durably.
     pub fn replace(path: &Path, key: &TlsKey, chain: &[CertificateDer<'_>]) -> Result<(), IdentityError> {
         durable::replace(path, encode(key, chain).as_bytes(), 0o600).map_err(io("replace", path))
     }

@@ -1,14 +1,13 @@
-//! TLS identity: who is at the other end of a connection, how they came by that identity, how it is taken away.
+//! TLS identity: who is at the other end of a connection, how they got that identity, and how it is taken away.
 //!
-//! Guarantee: every connection is TLS 1.3 with a certificate of the deployment's own authority at each end that needs
-//! one; the identity a handler sees is the one the handshake proved; what is revoked or has ended is cut, also while
-//! it is in use. Format: docs/spec/enrolment.md. Not here: evidence keys, rosters, tokens (`evidence`), which never
-//! travel by way of a certificate: a taken-over collector can issue any of these and still orders nothing.
+//! Guarantee: every connection is TLS 1.3, with a certificate of the deployment's own authority at each end that needs
+//! one. The identity that a handler sees is the one that the handshake proved. A revoked or expired identity is cut off, even while
+//! it is in use. Format: docs/spec/enrolment.md. Not here: evidence keys, rosters, tokens (`evidence`). None of them ever
+//! depends on a certificate: a hijacked collector can issue any certificate and still orders nothing.
 //!
-//! In reading order: a [`name::Identity`] is written into a certificate by an [`authority::Authority`] on a
-//! [`request`], kept on disk by [`identity`], shown and checked by [`tls`], read back by [`certificate`], held by a
-//! [`connection`] that a [`listener`] accepted or [`connect`] opened, registered in [`revocation`], and weighed
-//! against the table in [`access`].
+//! In reading order: an [`authority::Authority`] writes a [`name::Identity`] into a certificate on a [`request`]; [`identity`] keeps
+//! the certificate on disk; [`tls`] shows and checks it; [`certificate`] reads it back; a [`connection`] that a [`listener`] accepted or
+//! [`connect`] opened holds it; [`revocation`] registers the connection; [`access`] checks each call against its table.
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "a field or variant whose name says everything has no comment")]
 
@@ -25,5 +24,5 @@ pub mod request;
 pub mod revocation;
 pub mod tls;
 
-/// The DNS name every client asks for, whatever address it dials; `.invalid` never resolves (RFC 2606).
+/// The DNS name that every client asks for, whatever address it dials. `.invalid` never resolves (RFC 2606).
 pub const COLLECTOR_NAME: &str = "collector.exhibit.invalid";

@@ -1,7 +1,7 @@
-//! Accepts connections: TCP, handshake within a time, identity, registration; then tonic serves them.
+//! Accepts connections: TCP, a handshake with a time limit, identity, registration. Then tonic serves them.
 //!
-//! Guarantee: a peer that stalls costs one slot for at most the handshake time, of a bounded number, of which no
-//! address may hold all; a failed handshake never ends the listener. Not here: what a peer may call (`access`).
+//! Guarantee: a peer that stalls costs one slot for at most the handshake time. The number of slots is bounded, and no
+//! address can hold all of them. A failed handshake never ends the listener. Not here: what a peer may call (`access`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,10 +26,10 @@ use crate::rate::{Limiter, network};
 use crate::revocation::{Refused, Registry};
 use crate::tls::ALPN;
 
-/// Connections that stand but that tonic has not taken yet. It takes them at once; a few cover a busy moment.
+/// Connections that stand but that tonic has not taken yet. It takes them at once, so a few are enough for a busy moment.
 const READY_MAX: usize = 64;
 
-/// After the system refused a connection (no file descriptors): others may end meanwhile.
+/// Pause after the system refused a connection (no file descriptors). Other connections may end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether clients show certificates.
@@ -44,20 +44,20 @@ pub enum Clients {
 /// How a listener behaves.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Whether clients show certificates; must agree with the TLS configuration.
+    /// Whether clients show certificates. Must agree with the TLS configuration.
     pub clients: Clients,
     /// A handshake that takes longer is dropped.
     pub handshake_timeout: Duration,
-    /// Handshakes at the same time. Further connections wait in the backlog.
+    /// Most handshakes at the same time. Further connections wait in the backlog.
     pub handshakes_max: usize,
-    /// Handshakes of one address at the same time. Further ones are dropped.
+    /// Most handshakes of one address at the same time. Further ones are dropped.
     pub handshakes_per_address: usize,
-    /// How often one address may connect; `None`: as often as it likes.
+    /// How often one address may connect; `None` for no limit.
     pub rate: Option<Rate>,
-    /// How long a connection may last; `None`: as long as its certificate. Strangers get little: the registry has room
-    /// for so many, and a connection that is never used must not hold its place.
+    /// How long a connection may last; `None` for as long as its certificate. Strangers get little time: the registry has room
+    /// for only so many connections, and one that is never used must not hold its place.
     pub life: Option<Duration>,
-    /// Connections that the kernel keeps for us: 10,000 agents come back at once after a restart.
+    /// Connections that the kernel queues for us: 10,000 agents reconnect at once after a restart.
     pub backlog: u32,
 }
 
@@ -86,15 +86,15 @@ impl Settings {
             handshakes_max: 256,
             handshakes_per_address: 32,
             rate: Some(Rate { burst: 60, every: Duration::from_secs(1) }),
-            // A login's challenge holds for one minute.
+            // A login's challenge is valid for one minute.
             life: Some(Duration::from_secs(120)),
             backlog: 1024,
         }
     }
 }
 
-/// A bound listener; as a stream it yields connections for tonic's `serve_with_incoming_shutdown`. Dropping it closes
-/// the socket and ends handshakes under way; connections that stand live on.
+/// A bound listener. As a stream it yields connections for tonic's `serve_with_incoming_shutdown`. Dropping it closes
+/// the socket and ends handshakes under way; established connections live on.
 pub struct Listener {
     local: SocketAddr,
     ready: mpsc::Receiver<Connection>,
@@ -119,7 +119,7 @@ impl Listener {
         Ok(Self { local, ready, accepting: tokio::spawn(accept(listener, shared, sender)) })
     }
 
-    /// Where it listens; says which port the system chose for port 0.
+    /// The address on which it listens. For port 0, it has the port that the system chose.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local

@@ -1,6 +1,6 @@
 //! The one identity form: `exhibit://<deployment>/<kind>/<id>[/<generation>]`, a certificate's URI alternative name.
 //!
-//! Guarantee: one identity, one text; whatever differs by a byte is another name or none. Not here: whether it exists.
+//! Guarantee: one identity has one text. A text that differs by a byte is another identity or none. Not here: whether it exists.
 
 use std::fmt;
 use std::str::FromStr;

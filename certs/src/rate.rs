@@ -1,6 +1,6 @@
-//! How often one address may open a connection: a token bucket each.
+//! Limits how often one address may open a connection: one token bucket for each address.
 //!
-//! Guarantee: memory is bounded whatever addresses come; a full table forgets the address that was quiet longest.
+//! Guarantee: memory is bounded whatever addresses come. A full table forgets the address that was quiet longest.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Addresses remembered. An attacker with more has a network of his own, which no limit by address stops.
+/// Most addresses remembered. An attacker with more has a whole network, which no limit by address stops.
 const ADDRESSES_MAX: usize = 4096;
 
 /// A burst, then one connection an interval.

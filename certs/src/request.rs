@@ -1,7 +1,7 @@
 //! TLS keys and certificate requests (PKCS#10).
 //!
 //! Guarantee: a key is its 32-byte seed, so that the same key signs the request, the TLS handshake and the SSHSIG by
-//! which it agrees to an enrolment. Of a request only the key is taken; names in it count for nothing.
+//! which it agrees to an enrolment. Only the key of a request counts; names in it count for nothing.
 //! Not here: who may have a certificate (server).
 
 use std::fmt;
@@ -20,8 +20,8 @@ const PKCS8_PREFIX: [u8; 16] =
 /// A TLS key: Ed25519.
 pub struct TlsKey(SigningKey);
 
-/// What stands before the 64 bytes of an Ed25519 signature at the end of a request: the algorithm and the head of the
-/// BIT STRING. They are outside what is signed, and the parser is lenient about them.
+/// The bytes before the 64 bytes of an Ed25519 signature at the end of a request: the algorithm and the head of the
+/// BIT STRING. The signature does not cover them, and the parser is lenient about them.
 const SIGNATURE_HEAD: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x41, 0x00];
 
 /// Why a key or a request is of no use.
@@ -37,7 +37,7 @@ pub enum RequestError {
     /// Over the wire's limit.
     #[error("request of {len} bytes, at most {max} are read")]
     Large { len: usize, max: usize },
-    /// Not one PKCS#10 request in DER, or bytes behind it.
+    /// The bytes are not one PKCS#10 request in DER, or others follow it.
     #[error("not exactly one PKCS#10 request in DER")]
     Form,
     /// Another algorithm than Ed25519.
@@ -115,7 +115,7 @@ impl fmt::Debug for TlsKey {
     }
 }
 
-/// The Ed25519 key of a request that its owner signed.
+/// The Ed25519 key in a request, which the key's owner must have signed.
 pub fn public_key(request: &[u8]) -> Result<PublicKey, RequestError> {
     let max = proto::limits::CSR_BYTES_MAX;
     if request.len() > max {

@@ -1,8 +1,8 @@
-//! Who is connected, and who may not be: one lock over both, so that a revocation and a new connection cannot miss
+//! The connected peers and the deny list, under one lock, so that a revocation and a new connection cannot miss
 //! each other.
 //!
-//! Guarantee: after [`Registry::revoke`] returns, no connection it concerns is alive or will be accepted.
-//! Not here: why someone is revoked; the list is a projection of the ledger, which the server fills again at start.
+//! Guarantee: after [`Registry::revoke`] returns, no connection that it concerns is alive or will be accepted.
+//! Not here: why a peer is revoked. The list is a projection of the ledger, which the server fills again at start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::name::Subject;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     Serial(Serial),
-    /// Everyone who is exactly this: a person who left the roster, a retired generation.
+    /// Every certificate of exactly this subject: a person who left the roster, a retired generation.
     Subject(Subject),
     /// Every generation of an endpoint before this one, which has enrolled.
     EndpointBefore(EndpointId, Generation),
@@ -52,7 +52,7 @@ pub enum Refused {
     /// On the deny list.
     #[error("the certificate is revoked")]
     Revoked,
-    /// As many connections as this collector takes.
+    /// This collector has as many connections as it accepts.
     #[error("too many connections")]
     Full,
 }
@@ -76,7 +76,7 @@ impl Registry {
         Arc::new(Self { connections_max, state: Mutex::default() })
     }
 
-    /// Takes access away, now and from now on. Returns how many connections were cut.
+    /// Takes access away from now on. Returns how many connections were cut.
     pub fn revoke(&self, revocation: Revocation) -> usize {
         let mut state = self.state();
         match revocation {
@@ -99,19 +99,19 @@ impl Registry {
         self.state().subjects.remove(subject);
     }
 
-    /// Whether this certificate is on the deny list.
+    /// True if this certificate is on the deny list.
     #[must_use]
     pub fn denies(&self, leaf: &Leaf) -> bool {
         self.state().denies(&leaf.serial, &leaf.identity.subject)
     }
 
-    /// Who is connected, one element a connection.
+    /// The connected peers, one element for each connection.
     #[must_use]
     pub fn live(&self) -> Vec<Arc<PeerInfo>> {
         self.state().live.values().filter_map(|live| live.peer.clone()).collect()
     }
 
-    /// How many connections there are, those without certificate included.
+    /// The number of connections, including those without a certificate.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state().live.len()
@@ -152,7 +152,7 @@ impl Registry {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change under this lock is one insertion or removal: a panic leaves nothing half done.
+        // Every change under this lock is one insertion or removal, so a panic leaves nothing half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! rustls configurations: TLS 1.3, aws-lc-rs with post-quantum key exchange, h2, and verifiers that know our names.
 //!
-//! Guarantee: a client talks only to a collector of its deployment, a server only to kinds it names; each connection
+//! Guarantee: a client talks only to a collector of its deployment, and a server only to the kinds that it names. Each connection
 //! proves this anew (no resumption, no early data: a resumed session would outlive expiry and revocation).
-//! The provider is named in every call: no process default is needed or used. Not here: sockets.
+//! Every call names the provider: no process default is needed or used. Not here: sockets.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::revocation::Registry;
 /// HTTP/2, the only protocol spoken.
 pub(crate) const ALPN: &[u8] = b"h2";
 
-/// Certificates behind the leaf that are looked at.
+/// Most certificates after the leaf that are examined.
 const INTERMEDIATES_MAX: usize = 4;
 
 /// Why there is no configuration.
@@ -73,7 +73,7 @@ pub enum Unexpected {
     },
 }
 
-/// Whom a client expects at the other end.
+/// The peer that a client expects at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     deployment: DeploymentId,
@@ -109,7 +109,7 @@ impl Expected {
     }
 }
 
-/// The main listener's end: every client shows a certificate of `authority` for an endpoint, mirror or person of
+/// The main listener's side: every client shows a certificate of `authority` for an endpoint, mirror or person of
 /// `deployment` that `registry` does not deny.
 pub fn server_mutual(
     credentials: &Credentials,
@@ -127,7 +127,7 @@ pub fn server_mutual(
     Ok(finish_server(config.with_single_cert(credentials.chain.clone(), credentials.key.private_key())?))
 }
 
-/// The enrolment listener's end: no client certificate is asked for. The chain must end with the authority's
+/// The enrolment listener's side: it asks for no client certificate. The chain must end with the authority's
 /// certificate, because clients here know only its digest.
 pub fn server_enrol(credentials: &Credentials) -> Result<Arc<ServerConfig>, TlsError> {
     let config = ServerConfig::builder_with_provider(provider())
@@ -156,7 +156,7 @@ pub fn client_pinned(authority_sha256: [u8; 32], expected: Expected) -> Result<A
     )
 }
 
-/// A client of somebody else's service on the web, under `roots`: a witness, a time-stamping authority. What it says is signed.
+/// A client of somebody else's service on the web, under `roots`: a witness, a time-stamping authority. Their answers are signed.
 pub fn client_of_web(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
     Ok(ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -282,7 +282,7 @@ struct ClientVerifier {
 
 impl ClientCertVerifier for ClientVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // Every client has one certificate: hints would only tell strangers the deployment's name.
+        // Every client has one certificate, so hints would only tell strangers the deployment's name.
         &[]
     }
 
@@ -301,7 +301,7 @@ impl ClientCertVerifier for ClientVerifier {
         if leaf.identity.subject.kind() == Kind::Collector {
             return Err(refuse(Unexpected::Kind { found: leaf.identity }));
         }
-        // Asked again when the connection is registered: here only so that the peer is told why.
+        // The registration asks this again. It is asked here only to tell the peer why.
         if self.registry.denies(&leaf) {
             return Err(Error::InvalidCertificate(CertificateError::Revoked));
         }

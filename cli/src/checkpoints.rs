@@ -15,7 +15,7 @@ const CHECKPOINT: &str = "checkpoint";
 const LIED: &str =
     "keep this home as it is and tell the operator and the admins: the ledger does not hold together";
 
-/// A ledger entry whose place in the log is proven.
+/// A ledger entry with a proven place in the log.
 #[derive(Debug, Clone)]
 pub struct RecordedEntry {
     /// The entry.
@@ -34,7 +34,7 @@ pub struct RecordedEntry {
 
 impl RecordedEntry {
     /// Checks that the collector recorded the act that was sent.
-    /// Fails when the collector recorded something else.
+    /// Fails if the collector recorded something else.
     pub fn expect(&self, type_: EntryType, event: &Digest, refs: &[(&str, String)]) -> anyhow::Result<()> {
         let envelope = &self.entry.envelope;
         let other = refs.iter().find(|(name, value)| envelope.reference(name) != Some(value));
@@ -53,7 +53,7 @@ impl RecordedEntry {
 
 impl Session {
     /// Verifies an entry's proof, and that its checkpoint continues the last one seen here.
-    /// Fails when the entry is missing, malformed, unproven, or the log contradicts itself.
+    /// Fails if the entry is missing, malformed or unproven, or if the log contradicts itself.
     pub async fn prove_recorded(
         &self,
         field: &'static str,
@@ -122,7 +122,7 @@ impl Session {
     }
 
     /// The last checkpoint seen here.
-    /// Fails when it cannot be read or is not signed by the pinned log.
+    /// Fails if it cannot be read, or the pinned log did not sign it.
     pub fn newest_checkpoint(&self) -> anyhow::Result<Option<(Note, Checkpoint)>> {
         let Some(bytes) = self.home.read(CHECKPOINT)? else {
             return Ok(None);

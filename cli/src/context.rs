@@ -1,4 +1,4 @@
-//! What every command receives: the home that `--home` names, and how results are printed.
+//! The context of every command: the home that `--home` names, and the form in which results are printed.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Who cosigned the newest cosigned checkpoint: what the collector says, and what of it this home verified.
+//! The cosigners of the newest cosigned checkpoint: the collector's statement, and the part of it that this home verified.
 //! Guarantee: a line counts as verified only under a key of the pinned policy, over a checkpoint that continues the last one seen here.
 
 use ledger::note::KeyType;
@@ -15,7 +15,7 @@ use crate::session::Session;
 pub struct Cosigners {
     size: u64,
     quorum: bool,
-    /// Whether the policy that is pinned here has its quorum; `None` when it asks for none.
+    /// True if the policy that is pinned here has its quorum; `None` if it asks for none.
     pinned_quorum: Option<bool>,
     rows: Vec<Row>,
 }
@@ -23,15 +23,15 @@ pub struct Cosigners {
 #[derive(Debug)]
 struct Row {
     said: v1::Cosigner,
-    /// Its line holds under the key that the collector names, and since when.
+    /// Since when it vouches, if its line verifies under the key that the collector names.
     time: Option<u64>,
-    /// The key is one that is pinned here.
+    /// True if the key is pinned here.
     is_pinned: bool,
 }
 
 impl Cosigners {
     /// Verifies the cosigned head of an answer.
-    /// Fails when it is not signed by the pinned log, or does not continue what was seen here.
+    /// Fails if the pinned log did not sign it, or it does not continue the last checkpoint seen here.
     pub async fn verify(session: &Session, answer: &v1::CheckpointResponse) -> anyhow::Result<Self> {
         let mut cosigners = Self { size: 0, quorum: answer.quorum, pinned_quorum: None, rows: Vec::new() };
         let mut head = None;
@@ -79,7 +79,7 @@ impl Cosigners {
         json!({"size": self.size, "quorum": self.quorum, "pinned_quorum": self.pinned_quorum, "cosigners": rows})
     }
 
-    /// For people. `newest`: size of the newest checkpoint; `now`: seconds since 1970.
+    /// The text for people. `newest`: size of the newest checkpoint; `now`: seconds since 1970.
     pub fn text(&self, newest: u64, now: u64) -> String {
         // Display only. The two heads are read at different times: the older one may come second.
         let behind = newest.saturating_sub(self.size);

@@ -21,7 +21,7 @@ const FILE: &str = "directory.json";
 const LIED: &str =
     "keep this home as it is and tell the operator and the admins: the ledger does not hold together";
 
-/// What the ledger says of endpoints, up to where it was read.
+/// What the ledger says about endpoints, up to the last entry read.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
@@ -61,7 +61,7 @@ impl Enrolled {
 }
 
 impl Directory {
-    /// The newest enrolment of an endpoint. `None` if that one is retired.
+    /// The newest enrolment of an endpoint. `None` if it was retired.
     pub fn current(&self, endpoint: &EndpointId) -> Option<&Enrolled> {
         let all = self.enrolled.iter().filter(|one| one.endpoint == *endpoint);
         let newest = all.max_by_key(|one| one.generation)?;
@@ -85,8 +85,8 @@ impl Directory {
 }
 
 impl Session {
-    /// Reads the ledger from where this home stopped, and proves what it read.
-    /// Fails when the chain has a gap, an enrolment does not hold, or the end is not proven.
+    /// Reads the ledger from where this home stopped, and proves the entries that it read.
+    /// Fails if the chain has a gap, an enrolment is not valid, or the end is not proven.
     pub async fn directory(&self) -> anyhow::Result<Directory> {
         let mut directory: Directory = match self.home.read(FILE)? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| {
@@ -165,7 +165,7 @@ impl Session {
         Ok(())
     }
 
-    /// Checks the three signatures of an enrolment, and its token where this home made it.
+    /// Checks the three signatures of an enrolment, and its token if this home made it.
     fn enrolled(&self, entry: &Entry, index: u64) -> Result<Enrolled, String> {
         let act = entry.act.as_ref().ok_or("the enrolment is not in its entry")?;
         let signed = act.signed().map_err(|cause| because(&cause))?;

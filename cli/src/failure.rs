@@ -1,4 +1,4 @@
-//! How a command ends when it does not succeed: an exit code for scripts, and words for people that name state, cause and next step.
+//! How a command fails: an exit code for scripts, and a text for people that gives state, cause and next step.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Exit {
     /// Evidence failed a check, or a collection ended without being stored.
     Failed = 1,
-    /// The question could not be answered: no connection, no permission, a file that cannot be read.
+    /// The command could not answer: no connection, no permission, a file that cannot be read.
     CouldNot = 2,
     /// The command line is wrong.
     Usage = 64,
@@ -41,12 +41,12 @@ pub fn usage(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error
     Failure { exit: Exit::Usage, state: state.into(), next: next.into() }.into()
 }
 
-/// Something other than the evidence stands in the way.
+/// Something other than the evidence prevents the command.
 pub fn could_not(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     Failure { exit: Exit::CouldNot, state: state.into(), next: next.into() }.into()
 }
 
-/// The evidence, or the work on it, did not hold.
+/// The evidence, or the work on it, failed a check.
 pub fn failed(state: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
     Failure { exit: Exit::Failed, state: state.into(), next: next.into() }.into()
 }

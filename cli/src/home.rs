@@ -50,8 +50,8 @@ pub struct Home {
 }
 
 impl Home {
-    /// The folder named on the command line or in the environment, else `~/.config/exhibit`.
-    /// Fails when none is named and there is no home directory.
+    /// The folder named on the command line or in the environment, otherwise `~/.config/exhibit`.
+    /// Fails if none is named and there is no home directory.
     pub fn locate(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         if let Some(path) = named {
             return Ok(std::path::absolute(path)?);
@@ -63,7 +63,7 @@ impl Home {
     }
 
     /// Opens a home that `exhibit setup` made.
-    /// Fails when there is none, or others may change it.
+    /// Fails if there is none, or if others may change it.
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         if !root.join("config.toml").exists() {
             return Err(could_not(
@@ -77,7 +77,7 @@ impl Home {
     }
 
     /// Creates a home that holds only empty folders.
-    /// Fails when there is one already: pins are never overwritten.
+    /// Fails if there is one already: pins are never overwritten.
     pub fn create(root: &Path) -> anyhow::Result<Self> {
         if root.join("config.toml").exists() {
             return Err(could_not(

@@ -1,4 +1,4 @@
-//! What a command prints: its result on stdout (a table for people, JSON with `--json`), messages and progress on stderr.
+//! The output of a command: its result on stdout (a table for people, JSON with `--json`), messages and progress on stderr.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -22,7 +22,7 @@ pub struct Output {
 
 impl Output {
     /// Prints `value` as JSON, or lets `text` print it for people.
-    /// Fails when stdout cannot be written, other than a reader that has gone.
+    /// Fails if stdout cannot be written, unless its reader has gone.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         let line = match self.format {
             Format::Json => serde_json::to_string(value)?,

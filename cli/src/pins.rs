@@ -19,7 +19,7 @@ use crate::log_keys;
 pub struct Pins {
     /// Who signs rosters.
     pub authority: AuthoritySet,
-    /// Which log, and who must have cosigned.
+    /// The pinned log, and who must have cosigned.
     pub policy: Policy,
     /// The line of keys that signed it, as far as the collector showed it to this home.
     pub log_keys: LogKeys,
@@ -64,7 +64,7 @@ impl Pins {
     }
 
     /// The log's verifier key in force.
-    /// Fails when the policy names no log.
+    /// Fails if the policy names no log.
     pub fn log_key(&self) -> anyhow::Result<String> {
         let log = self.policy.logs().first().map(|log| log.key.to_string());
         log.ok_or_else(|| could_not("trust/policy names no log", "set up again in another --home DIR"))
@@ -76,7 +76,7 @@ impl Pins {
     }
 
     /// Admits the newest of `rosters` on top of the newest seen, and remembers it.
-    /// Fails when none is in force, one is forged, or two contradict each other.
+    /// Fails if none is in force, one is forged, or two contradict each other.
     pub fn admit_rosters(
         &self,
         home: &Home,

@@ -36,7 +36,7 @@ pub struct Profile {
     pub text: String,
 }
 
-/// One thing that is wrong with a profile.
+/// One fault of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Fault {
     /// Line of the file, from 1.

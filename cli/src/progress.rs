@@ -62,7 +62,7 @@ impl Progress {
         }
     }
 
-    /// Leaves the last state on the screen.
+    /// Ends the display and leaves the last state on the screen.
     pub fn finish(&self) {
         for line in self.lines.values() {
             if let Some(bar) = &line.bar {

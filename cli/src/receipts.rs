@@ -39,7 +39,7 @@ impl Receipt {
 
 impl Session {
     /// Fetches a collection, verifies every signed thing about it, and keeps its receipt.
-    /// Fails when it does not exist or something signed does not hold.
+    /// Fails if it does not exist, or if a signed part is not valid.
     pub async fn receipt(&self, collection: &str, directory: &Directory) -> anyhow::Result<Receipt> {
         let mut client = proto::service::evidence_client(self.channel());
         let request = v1::ShowCollectionRequest { collection: collection.to_owned() };
@@ -90,7 +90,7 @@ impl Session {
         let broken =
             |cause: &dyn std::error::Error| failed(format!("collection {id}: {}", because(cause)), FORGED);
         let signed = convert::signed("delegation", Some(delegation))?;
-        // The endpoint that it claims to be of determines whose key must have signed it.
+        // The endpoint that the delegation names determines whose key must have signed it.
         let claimed: Delegation = signed.read().map_err(|cause| broken(&cause))?;
         let enrolled = directory.enrolment(&claimed.endpoint, claimed.generation).ok_or_else(|| {
             let endpoint: &EndpointId = &claimed.endpoint;

@@ -45,7 +45,7 @@ pub struct Session {
 
 impl Session {
     /// Connects with the certificate of the last login.
-    /// Fails when there is none or it has ended (log in), or the collector cannot be reached or is not the pinned one.
+    /// Fails if there is none or it has expired (log in), or if the collector cannot be reached or is not the pinned one.
     pub async fn open(home: Home, output: Output) -> anyhow::Result<Self> {
         let config = home.config()?;
         let pins = Pins::load(&home)?;
@@ -70,7 +70,7 @@ impl Session {
         Ok(session)
     }
 
-    /// A session without a connection, for tests of what it decides alone.
+    /// A session without a connection, for tests of its local decisions.
     #[cfg(test)]
     pub fn unconnected(home: Home, config: Config, pins: Pins, output: Output) -> Self {
         let channel =
@@ -83,7 +83,7 @@ impl Session {
         self.channel.clone()
     }
 
-    /// What the collector says of the deployment; only its rosters are signed.
+    /// The collector's statement about the deployment. Only its rosters are signed.
     pub async fn deployment(&self) -> anyhow::Result<v1::DeploymentResponse> {
         let mut client = proto::service::endpoint_client(self.channel());
         Ok(client.deployment(v1::DeploymentRequest {}).await.map_err(refused)?.into_inner())
@@ -186,7 +186,7 @@ mod tests {
             refusal_with_next("see it")(settled).to_string(),
             "the order is issued already\n  next: see it"
         );
-        // What has a next step of its own keeps it.
+        // A refusal that has a next step of its own keeps it.
         let forbidden = refusal_with_next("see it")(Class::Forbidden.status("not yours")).to_string();
         assert!(forbidden.contains("ask the admins"), "{forbidden}");
     }

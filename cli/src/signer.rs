@@ -19,8 +19,8 @@ impl Signer {
         Self { key: key.into() }
     }
 
-    /// Signs `document` in `namespace` and returns the armour. The user may be asked for a passphrase or a touch.
-    /// Fails when `ssh-keygen` is missing or refuses.
+    /// Signs `document` in `namespace` and returns the armour. `ssh-keygen` may ask the user for a passphrase or a touch.
+    /// Fails if `ssh-keygen` is missing or refuses.
     pub fn sign(&self, namespace: &str, document: &[u8]) -> anyhow::Result<String> {
         let mut child = Command::new("ssh-keygen")
             .args(["-q", "-Y", "sign", "-n", namespace, "-f"])

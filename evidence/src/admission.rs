@@ -1,4 +1,4 @@
-//! Whether an endpoint obeys an order. Format and sequence: docs/spec/order.md, *Admission on the endpoint*.
+//! Decides whether an endpoint obeys an order. Format and sequence: docs/spec/order.md, *Admission on the endpoint*.
 //! Guarantee: a pure function of raw bytes and pins; the party that delivers the package decides nothing. The first
 //! step that fails is the reason, so that every endpoint gives the same answer to the same package.
 //! Not here: the owner's policy, spent attempts and other collections (steps 10 to 12, the agent's warden).
@@ -27,13 +27,13 @@ use crate::time::Time;
 /// cannot be used to judge expiry.
 pub(crate) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(600);
 
-/// What the endpoint believes, whoever delivers the order: written at enrolment, changed by its owner only.
+/// What the endpoint believes, whoever delivers the order. Enrolment writes it; only the owner changes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Pins<'a> {
     pub deployment: &'a DeploymentId,
     /// Who signs rosters.
     pub authority: &'a AuthoritySet,
-    /// The log's key, and a quorum of cosigners when the owner asks for one.
+    /// The log's key, and a quorum of cosigners if the owner asks for one.
     pub log: &'a ledger::Policy,
     pub target: &'a Target,
 }
@@ -41,11 +41,11 @@ pub struct Pins<'a> {
 /// What the endpoint remembers from one order to the next.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory<'a> {
-    /// The roster it admitted last; used when the package brings none.
+    /// The roster that it admitted last. Used if the package brings none.
     pub roster: Option<&'a AdmittedRoster>,
-    /// Lowest roster version it takes: of that roster, or of its token.
+    /// Lowest roster version that it accepts: the version of that roster, or of its token.
     pub roster_floor: RosterFloor,
-    /// Largest time in rosters and orders that it verified.
+    /// The latest time in the rosters and orders that it has verified.
     pub clock_floor: Time,
     /// The checkpoint it verified last.
     pub checkpoint: Option<&'a ledger::Checkpoint>,
@@ -64,20 +64,20 @@ pub struct Admitted {
     pub issuer_key: PublicKey,
     /// Who approved it, sorted.
     pub approvers: Vec<PersonId>,
-    /// The key of each of them, in the same order.
+    /// The key of each approver, in the same order.
     pub approver_keys: Vec<PublicKey>,
-    /// The checkpoint that proves it was logged.
+    /// The checkpoint that proves that the order was logged.
     pub checkpoint: ledger::Checkpoint,
-    /// Who cosigned that checkpoint, and when (seconds since 1970).
+    /// The cosigners of that checkpoint, with their times (seconds since 1970).
     pub cosigners: Vec<(String, u64)>,
-    /// The time by which expiry was judged.
+    /// The time used to judge expiry.
     pub judged_at: Time,
     /// New clock floor.
     pub clock_floor: Time,
 }
 
 impl Admitted {
-    /// Judges persons and rules again under a roster that came later: who was revoked while an order waited must not
+    /// Judges persons and rules again under a later roster: an order whose signer was revoked while it waited must not
     /// be obeyed.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ pub fn admit(
     parsed.check_deployment(pins.deployment)?;
     let roster = checks::roster(&parsed, pins, memory, now)?;
     let judged_at = now.max(memory.clock_floor).max(roster.roster().issued);
-    // What is refused from here on still taught the endpoint a newer roster, which must not be lost.
+    // Even if the order is refused from here on, the endpoint has learned a newer roster, which must not be lost.
     match checks::order(&parsed, &roster, pins, memory, judged_at) {
         Ok(proof) => Ok(Admitted {
             order_sha256: parsed.order_signed.digest(),
@@ -135,16 +135,16 @@ pub fn admit(
     }
 }
 
-/// Why an order is not obeyed: the frozen names of docs/spec/order.md, in the sequence of the checks.
+/// Why an order is refused: the frozen names of docs/spec/order.md, in the sequence of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
-    /// Bytes that are no order, roster, approval, entry or proof.
+    /// Bytes that are not an order, roster, approval, entry or proof.
     Malformed,
     /// Of another deployment.
     Foreign,
     /// No roster in force.
     Roster,
-    /// Not signed by its issuer, or the issuer is no responder.
+    /// The order's issuer did not sign it, or the issuer is not a responder.
     Signature,
     /// Outside its time.
     Expired,
@@ -228,7 +228,7 @@ pub struct Refusal {
     pub reason: Reason,
     /// What exactly, for people.
     pub detail: String,
-    /// A roster that was verified on the way and is in force: keep it, although the order is refused.
+    /// A roster that was verified on the way and is in force. Keep it, although the order is refused.
     pub learned: Option<Box<AdmittedRoster>>,
 }
 

@@ -1,7 +1,7 @@
 //! The container: a canonical tar stream in zstd frames, frames in segments. Format: docs/spec/container.md.
 //!
-//! Guarantee: what [`Writer`] emits, [`Verifier`] accepts; what [`Verifier`] accepts is, byte for byte, what the
-//! records and contents give. Both stream with bounded memory. Not here: files, clocks, the wire.
+//! Guarantee: [`Verifier`] accepts what [`Writer`] emits. A container that [`Verifier`] accepts is, byte for byte, the one that its
+//! records and contents produce. Both stream with bounded memory. Not here: files, clocks, the wire.
 
 mod content;
 pub mod dense_set;
@@ -34,7 +34,7 @@ pub(crate) const SEGMENT_PLAIN_MAX: u64 = 64 << 20;
 /// A receiver refuses a segment whose frames are over 16 MiB stored. The seek table is not counted.
 pub const SEGMENT_STORED_MAX: u64 = 16 << 20;
 
-/// A writer closes a segment when the records it would carry reach 16 MiB plain: bounds what waits in memory when
+/// A writer closes a segment when the records that it would carry reach 16 MiB plain. This bounds the memory when
 /// items are small.
 pub(crate) const SEGMENT_RECORDS: u64 = 16 << 20;
 

@@ -1,7 +1,7 @@
-//! Disposal of an incident's evidence: what its chain must say before anything may go (docs/spec/ledger.md, *Disposal*).
-//! Guarantee: a [`Warrant`] exists only for what two persons approved, one of them an approver, and what nothing keeps; whoever
-//! folds the same chain comes to the same answer. Not here: signatures of acts, which each reader checks before it folds;
-//! removing anything (stores).
+//! Disposal of an incident's evidence: what its chain must say before anything may be destroyed (docs/spec/ledger.md, *Disposal*).
+//! Guarantee: a [`Warrant`] exists only for a plan that two persons approved, one of them an approver, and only while nothing keeps the
+//! evidence. Everybody who folds the same chain gets the same answer. Not here: signatures of acts, which each reader checks before it
+//! folds; removing anything (stores).
 
 mod approval;
 mod copies;
@@ -23,7 +23,7 @@ pub use copies::{Claim, text_stays};
 pub use course::Course;
 pub use destruction::{Destruction, DestructionType, Gone, Party, PlanRecord, Waiting};
 
-/// One entry of an incident's chain, as far as disposal must know it.
+/// One entry of an incident's chain, as far as disposal needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Fact<'a> {
     /// Index in the log.
@@ -34,16 +34,16 @@ pub struct Fact<'a> {
     pub event: Digest,
     /// Refs of the envelope.
     pub refs: &'a [(String, String)],
-    /// Who acted; `None` where the act is no `exhibit-act-v1`.
+    /// The actor; `None` if the act is not an `exhibit-act-v1`.
     pub by: Option<&'a Actor>,
     /// The text that the act names.
     pub detail: Option<Digest>,
-    /// Who acted is a person who held the role `approver` then.
+    /// True if the actor is a person who held the role `approver` then.
     pub is_approver: bool,
 }
 
 impl<'a> Fact<'a> {
-    /// Of an entry with its act, where that is an `exhibit-act-v1`.
+    /// Makes a fact of an entry with its act, if that is an `exhibit-act-v1`.
     #[must_use]
     pub fn of(index: u64, envelope: &'a Envelope, act: Option<&'a Act>, is_approver: bool) -> Self {
         Self {
@@ -90,14 +90,14 @@ impl FromStr for Object {
     }
 }
 
-/// What is to go, out of the entries `from..count` of an incident's chain.
+/// The objects to destroy, from the entries `from..count` of an incident's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub deployment: DeploymentId,
     pub incident: IncidentId,
-    /// First entry that it looks at: what the entries before name went under an earlier plan.
+    /// First entry that it considers. An earlier plan destroyed the objects that earlier entries name.
     pub from: u64,
-    /// Behind the last entry that it looks at.
+    /// Just past the last entry that it considers.
     pub count: u64,
     /// Collections that these entries began.
     pub collections: BTreeSet<Digest>,
@@ -106,7 +106,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan as text: what each person's signature is about.
+    /// The plan as text. Each approver's signature is about this text.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!(
@@ -128,7 +128,7 @@ impl Plan {
         Digest::of(self.text().as_bytes())
     }
 
-    /// Reads the one form that [`Plan::text`] writes.
+    /// Parses the one form that [`Plan::text`] writes.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let wrong = || Refusal::Malformed { what: "plan" };
         let mut lines = text.lines();
@@ -161,7 +161,7 @@ impl Plan {
         if plan.text() == text { Ok(plan) } else { Err(wrong()) }
     }
 
-    /// What goes, each as a whole; texts last, so that the reasons stay readable while evidence waits.
+    /// The objects to destroy, each as a whole. Texts come last, so that the reasons stay readable while evidence waits.
     #[must_use]
     pub fn objects(&self) -> Vec<Object> {
         let collections = self.collections.iter().copied().map(Object::Collection);
@@ -179,7 +179,7 @@ impl Plan {
     }
 }
 
-/// The right to destroy what a plan names, now. Only [`Course::warrant`] makes one.
+/// The right to destroy now what a plan names. Only [`Course::warrant`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warrant {
     plan: Plan,
@@ -192,20 +192,20 @@ impl Warrant {
         &self.plan
     }
 
-    /// True when evidence of this collection may be destroyed.
+    /// True if evidence of this collection may be destroyed.
     #[must_use]
     pub fn covers_collection(&self, id: &[u8; 32]) -> bool {
         self.plan.collections.contains(&Digest(*id))
     }
 
-    /// True when this text may be destroyed.
+    /// True if this text may be destroyed.
     #[must_use]
     pub fn covers_detail(&self, digest: &[u8; 32]) -> bool {
         self.plan.details.contains(&Digest(*digest))
     }
 }
 
-/// Why something may not go, or an entry about it does not hold.
+/// Why something may not be destroyed, or an entry about it is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -219,13 +219,13 @@ pub enum Refusal {
     /// The incident goes on.
     #[error("the incident is open")]
     Open,
-    /// Nobody has said for how long it is kept.
+    /// Nobody has set a retention.
     #[error("no retention is set")]
     WithoutEnd,
     /// Its time has not come.
     #[error("it is kept until {until}")]
     Until { until: Time },
-    /// What the plan names is not what there is.
+    /// The plan does not name exactly the objects that there are.
     #[error(
         "the plan is not what the incident's chain holds: entries came after it, or it names something else. Propose again"
     )]
@@ -236,7 +236,7 @@ pub enum Refusal {
     /// The same person again.
     #[error("{person} has approved this plan; the second approval is another person's")]
     SamePerson { person: PersonId },
-    /// Two persons, none of them an approver.
+    /// Neither of the two persons is an approver.
     #[error("neither of the two persons has the role approver")]
     NoApprover,
     /// It has its two approvals.

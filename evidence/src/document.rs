@@ -1,4 +1,4 @@
-//! What all signed documents share: a type name that is also their signature's namespace, and rules of their own.
+//! The parts that all signed documents share: a type name, which is also their signature's namespace, and rules of their own.
 //! Guarantee: a struct can only be read from a document whose `type` field names it.
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ pub trait Document: Serialize + DeserializeOwned {
     /// Value of its `type` field, and the namespace of its signatures.
     const TYPE: &'static str;
 
-    /// Checks the rules that its fields' types do not hold already.
+    /// Checks the rules that the types of its fields do not enforce already.
     fn validate(&self) -> Result<(), &'static str>;
 }
 

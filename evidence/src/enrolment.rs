@@ -1,5 +1,5 @@
-//! How a machine becomes an endpoint and renews its certificate, and how persons log in. Format: docs/spec/enrolment.md.
-//! Guarantee: each key of a request signs it, so nobody registers a key that is not theirs; the endpoint believes
+//! Enrolment: how a machine becomes an endpoint and renews its certificate, and how persons log in. Format: docs/spec/enrolment.md.
+//! Guarantee: each key of a request signs it, so nobody registers a key that is not theirs. The endpoint believes
 //! nothing that its token does not name. Not here: certificates (crate `certs`), the one-use rule (server).
 
 mod accept;
@@ -19,11 +19,11 @@ pub use token_string::TokenString;
 use crate::roster::RosterError;
 use crate::signed::SignedError;
 
-/// An enrolment, renewal or login that does not hold.
+/// Why an enrolment, renewal or login is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnrolmentError {
-    /// Something else than what was pinned or asked for.
+    /// A value differs from the one that was pinned or asked for.
     #[error("{what} is not the one that was asked for")]
     Differs { what: &'static str },
     /// Not a signed document of its type.
@@ -47,7 +47,7 @@ pub enum EnrolmentError {
         #[source]
         source: ledger::policy::PolicyError,
     },
-    /// The line from the token's log key to the one that signs now.
+    /// The line of keys from the token's log key to the one that signs now is wrong.
     #[error("changes of the log key since the token was made")]
     LogKeys {
         /// Why it is not believed.
@@ -66,7 +66,7 @@ pub enum EnrolmentError {
         #[source]
         source: RosterError,
     },
-    /// Signed by others, too few or too many, or in another order.
+    /// The signatures are by others, too few or too many, or in another order.
     #[error("{what} is not signed by {by}, in this order and by nobody else")]
     Signers {
         what: &'static str,

@@ -1,4 +1,4 @@
-//! Ledger entries: the envelope by the recording collector, with the actor's signed act behind it (docs/spec/ledger.md).
+//! Ledger entries: the envelope by the recording collector, followed by the actor's signed act (docs/spec/ledger.md).
 //! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs that
 //! its type demands, and carries the act that its event id names.
 //! Not here: who signed the act ([`Signers`] says who must), Merkle proofs (crate `ledger`).
@@ -46,7 +46,7 @@ pub struct Envelope {
     pub incident: Chain,
     /// Place in the chain, from 0.
     pub seq: u64,
-    /// Leaf hash of the entry before in the chain; zeros for the first.
+    /// Leaf hash of the previous entry of the chain; zeros for the first.
     pub prev: Digest,
     /// When it was recorded, by the collector's clock.
     pub time: Time,
@@ -123,7 +123,7 @@ impl ActObject {
     /// Reads document and armours.
     ///
     /// # Errors
-    /// When it is not one line with canonical armours behind it.
+    /// If the bytes are not one line followed by canonical armours.
     pub fn parse(bytes: &[u8]) -> Result<Self, SignedError> {
         if bytes.iter().position(|byte| *byte == b'\n') == bytes.len().checked_sub(1)
             && bytes.len() <= json::DOCUMENT_BYTES_MAX
@@ -158,7 +158,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Where an act of this type and size is.
+    /// Where an act of this type and size is kept.
     pub fn act_location(type_: EntryType, act: &ActObject) -> ActLocation {
         match type_.rule().form {
             ActForm::Inline if act.encode().len() <= INLINE_ACT_BYTES_MAX => ActLocation::Inline,
@@ -169,7 +169,7 @@ impl Entry {
     /// The leaf's bytes.
     ///
     /// # Errors
-    /// When the entry breaks a rule of its type, or is too long.
+    /// If the entry breaks a rule of its type, or is too long.
     pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
         self.check()?;
         let mut bytes = json::to_document(&self.envelope).map_err(|source| EntryError::Json { source })?;
@@ -185,7 +185,7 @@ impl Entry {
     /// Reads a leaf.
     ///
     /// # Errors
-    /// When the bytes are no entry of this version, or break a rule of its type.
+    /// If the bytes are not an entry of this version, or break a rule of its type.
     pub fn parse(bytes: &[u8]) -> Result<Self, EntryError> {
         if bytes.len() > ENTRY_BYTES_MAX {
             return Err(EntryError::TooLong);
@@ -251,7 +251,7 @@ impl Entry {
     }
 }
 
-/// Where a chain stands: what the next entry must continue.
+/// The end of a chain: the next entry must continue from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainHead {
     /// Entries so far.
@@ -266,10 +266,10 @@ impl ChainHead {
     /// Before the first entry.
     pub const START: Self = Self { next_seq: 0, prev: Digest::ZERO, time: Time::EPOCH };
 
-    /// Checks that an entry continues the chain, and steps.
+    /// Checks that an entry continues the chain, and moves on.
     ///
     /// # Errors
-    /// When its sequence number, link or time does not follow.
+    /// If its sequence number, link or time does not follow.
     pub fn step(&mut self, envelope: &Envelope, leaf: Digest) -> Result<(), ChainError> {
         if envelope.seq != self.next_seq {
             return Err(ChainError::Sequence { expected: self.next_seq, found: envelope.seq });
@@ -289,7 +289,7 @@ impl ChainHead {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// `prev` is not the leaf hash of the entry before.
+    /// `prev` is not the leaf hash of the previous entry.
     #[error("entry {seq} does not link to the one before it")]
     Link { seq: u64 },
     /// An entry is missing or repeated.
@@ -300,11 +300,11 @@ pub enum ChainError {
     Time { seq: u64 },
 }
 
-/// Bytes that are no entry, or an entry that breaks its type's rules.
+/// Why bytes are not an entry, or an entry breaks its type's rules.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
-    /// The act behind the envelope cannot be read.
+    /// The act after the envelope cannot be read.
     #[error("read the act inside the entry")]
     Act {
         #[source]
@@ -324,7 +324,7 @@ pub enum EntryError {
     /// A ref its type demands is missing.
     #[error("{type_} lacks the ref {name}")]
     Ref { type_: EntryType, name: &'static str },
-    /// A ref whose value is no id, digest, number or word of its name's form.
+    /// The value of a ref does not have the form that the ref's name requires.
     #[error("{type_}: the ref {name} has another form than docs/spec/ledger.md gives it")]
     RefForm { type_: EntryType, name: String },
     /// A rule of its type.

@@ -19,7 +19,7 @@ pub enum FrameError {
     /// Ends inside the frame.
     #[error("frame is cut")]
     Cut,
-    /// A skippable frame: bytes that decoders pass over in silence.
+    /// A skippable frame: decoders skip its bytes in silence.
     #[error("skippable frame where a data frame must stand")]
     Skippable,
     /// A frame of zstd before 0.8.
@@ -43,7 +43,7 @@ pub enum FrameError {
     /// Window over 8 MiB.
     #[error("frame asks for a window over 8 MiB")]
     Window,
-    /// Another content size than the rules give at this place.
+    /// The content size is not the one that the rules give at this place.
     #[error("frame states a content size of {stated} bytes, {expected} expected")]
     ContentSize {
         /// In the header.
@@ -51,7 +51,7 @@ pub enum FrameError {
         /// By the rules.
         expected: u64,
     },
-    /// Longer than any encoder makes it: blocks without content.
+    /// The frame is longer than any encoder makes it: it has blocks without content.
     #[error("frame is longer than its content can need")]
     Bloated,
     /// The blocks do not decode to the stated size.
@@ -71,7 +71,7 @@ impl Compressor {
     /// A compressor of `level` (1 in practice; any is valid).
     ///
     /// # Errors
-    /// When the library cannot allocate.
+    /// If the library cannot allocate.
     pub fn new(level: i32) -> Result<Self, FrameError> {
         let mut context = CCtx::try_create().ok_or(FrameError::Library)?;
         for parameter in [
@@ -85,7 +85,7 @@ impl Compressor {
         Ok(Self { context })
     }
 
-    /// One frame of `plain` appended to nothing else: `frame` is cleared first and its allocation reused.
+    /// Writes one frame of `plain` into `frame`, which is cleared first and keeps its allocation.
     pub fn compress(&mut self, plain: &[u8], frame: &mut Vec<u8>) -> Result<(), FrameError> {
         frame.clear();
         frame.reserve(zstd_safe::compress_bound(plain.len()));
@@ -101,7 +101,7 @@ pub fn compress_frame(plain: &[u8], level: i32) -> Result<Vec<u8>, FrameError> {
     Ok(frame)
 }
 
-/// The library's numbers say nothing a user could act on.
+/// Hides the library's code, because it tells a user nothing.
 fn library(_code: usize) -> FrameError {
     FrameError::Library
 }
@@ -121,10 +121,10 @@ impl FrameDecoder {
     }
 
     /// Decodes the frame at the start of `input` into `plain` (cleared first) and returns its stored length.
-    /// `expected` is the content size the rules give; the header is checked before anything is decoded.
+    /// `expected` is the content size that the rules give. The header is checked before anything is decoded.
     ///
     /// # Errors
-    /// [`FrameError`] names the rule that is broken.
+    /// [`FrameError`] names the broken rule.
     pub fn decode(
         &mut self,
         input: &[u8],

@@ -29,7 +29,7 @@ use outcome::Outcome;
 /// gaps of a record together stay below the rest.
 pub const LINE_BYTES_MAX: usize = 4 << 20;
 
-/// Largest logical length whose holes are hashed: 16 GiB. Beyond it hashing zeros is unbounded work, and a sparse
+/// Largest logical length whose holes are hashed: 16 GiB. Hashing more zeros would be unbounded work, so a larger sparse
 /// member carries `sha256_read` alone.
 pub(crate) const SPARSE_HASHED_MAX: u64 = 16 << 30;
 
@@ -39,8 +39,8 @@ pub const SPARSE_RUNS_MAX: usize = 8192;
 /// Holes smaller than this in total are stored as zeros: 64 KiB.
 pub const SPARSE_HOLES_MIN: u64 = 64 << 10;
 
-/// Most gaps of one record. A reader that has met half as many gives up: one last gap runs to the end (it may be cut
-/// into one gap a data run, and there are at most 8192).
+/// Most gaps of one record. A reader gives up when it has met half as many: one last gap then runs to the end (it may be cut
+/// into one gap for each data run, and there are at most 8192).
 pub(crate) const GAPS_MAX: usize = 16384;
 
 /// Largest integer of any document: 2^53 − 1.
@@ -52,7 +52,7 @@ pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 pub struct ItemRecord {
     /// Ordinal, from 0, without gaps. Set by the writer.
     pub n: u64,
-    /// Keeps neighbours from being guessed when one record is shown. Set by the writer.
+    /// Hides the neighbours when one record is shown: nobody can guess their leaves. Set by the writer.
     pub salt: Salt,
     /// `files`, `processes`, …
     pub collector: String,
@@ -82,7 +82,7 @@ pub struct ItemRecord {
     /// Digest of the logical content as stored: what `tar -x | sha256sum` gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
-    /// Digest of the bytes really read, in order; present exactly where there are gaps, or holes too large to hash.
+    /// Digest of the bytes that were really read, in order. Present only if there are gaps, or holes too large to hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256_read: Option<Digest>,
     /// Ranges filled with zeros because they could not be read.
@@ -103,7 +103,7 @@ pub struct ItemRecord {
     /// First look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Stat>,
-    /// Last look, only where the content was read.
+    /// The last look; only if the content was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Stat>,
     /// How the access time was protected.
@@ -116,7 +116,7 @@ pub struct ItemRecord {
     /// Continuation number, from 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u64>,
-    /// Ordinal of the item this one was taken from, or of the first part.
+    /// Ordinal of the item from which this one was taken, or of the first part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     /// The system call that failed.
@@ -128,7 +128,7 @@ pub struct ItemRecord {
 }
 
 impl ItemRecord {
-    /// A record with what every item has; the caller fills what applies, the writer what it owns.
+    /// A record with the fields that every item has. The caller fills those that apply, the writer its own.
     #[must_use]
     pub fn new(collector: impl Into<String>, kind: Kind, path: impl Into<Vec<u8>>, begun: FileTime) -> Self {
         let path = RawBytes(path.into());
@@ -167,7 +167,7 @@ impl ItemRecord {
     /// The record's one text form, without LF. This is the leaf of `items_root`.
     ///
     /// # Errors
-    /// When a value has no JSON form, which no field of a record can have.
+    /// If a value has no JSON form. No field of a record can have such a value.
     pub fn to_line(&self) -> Result<Vec<u8>, RecordError> {
         serde_json::to_vec(self).map_err(RecordError::Json)
     }
@@ -192,20 +192,20 @@ impl ItemRecord {
         self.member.is_some() && self.link.is_none() && matches!(self.kind, Kind::File | Kind::Stream)
     }
 
-    /// True where holes are too large to be hashed, so that `sha256_read` stands alone.
+    /// True if holes are too large to be hashed, so that the record has `sha256_read` alone.
     #[must_use]
     pub(crate) fn is_hash_left_out(&self) -> bool {
         self.sparse.is_some() && self.size.is_some_and(|size| size > SPARSE_HASHED_MAX)
     }
 
-    /// Plain offset behind the member's padding, where it has a member.
+    /// Plain offset just past the member's padding, if it has a member.
     #[must_use]
     pub fn plain_end(&self) -> Option<u64> {
         let end = self.data?.checked_add(self.stored?)?;
         end.checked_next_multiple_of(512)
     }
 
-    /// This record as it would stand if the collection had ended at plain offset `until`, at `wall`: the last line
+    /// This record as it would be if the collection had ended at plain offset `until`, at `wall`: the last line
     /// of a seal whose segment ends inside the member (docs/spec/seal.md, `open`).
     #[must_use]
     pub fn open_at(&self, until: u64, wall: FileTime) -> Self {
@@ -224,7 +224,7 @@ impl ItemRecord {
         open
     }
 
-    /// Logical offset behind the first `written` content bytes of the tar. Inside a sparse map it is 0.
+    /// Logical offset after the first `written` content bytes of the tar. Inside a sparse map it is 0.
     #[must_use]
     pub(crate) fn logical_end(&self, written: u64) -> u64 {
         let Some(runs) = &self.sparse else {
@@ -245,8 +245,8 @@ impl ItemRecord {
         end
     }
 
-    /// True when `self` may be a later state of the open record `earlier` whose content had reached `logical`:
-    /// all that the tar header and the start of the content say is equal.
+    /// True if `self` may be a later state of the open record `earlier`, whose content had reached `logical`:
+    /// everything that the tar header and the start of the content determine is equal.
     #[must_use]
     pub fn continues(&self, earlier: &Self, logical: u64) -> bool {
         let same = Self {

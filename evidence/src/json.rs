@@ -1,7 +1,7 @@
-//! The one way JSON is read and written: strict enough that two readers cannot see two documents.
+//! The one way to read and write JSON: strict enough that two readers cannot see two documents.
 //! Guarantee: no duplicate key at any depth, integers in ±(2^53−1) only, depth at most 16, no white space
-//! outside strings, valid UTF-8, nothing before or after; an object is never read from a list.
-//! Not here: what the fields mean (each document's own module).
+//! outside strings, valid UTF-8, nothing before or after the object. An object is never read from a list.
+//! Not here: the meaning of the fields (each document's own module).
 
 mod scan;
 mod value;
@@ -9,7 +9,7 @@ mod value;
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
-/// Largest signed document: 4 MiB. Bounds what a reader holds before it knows who signed.
+/// Largest signed document: 4 MiB. Bounds the memory of a reader that does not know yet who signed.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
 /// Deepest nesting of objects and lists; the deepest document of ours needs 5.
@@ -36,7 +36,7 @@ pub fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, JsonError> {
 /// Writes a signed document: compact JSON and one LF.
 ///
 /// # Errors
-/// [`JsonError`] when the value breaks the rules that a reader enforces, such as an integer above 2^53 − 1.
+/// [`JsonError`] if the value breaks the rules that a reader enforces, such as an integer above 2^53 − 1.
 pub fn to_document<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
     let mut bytes = to_line(value)?;
     if bytes.len() >= DOCUMENT_BYTES_MAX {
@@ -49,7 +49,7 @@ pub fn to_document<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
 /// Writes one compact JSON object without LF.
 pub fn to_line<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
     let bytes = serde_json::to_vec(value).map_err(|source| JsonError::Write { source })?;
-    // What a writer lets pass, every reader would refuse later, perhaps years later.
+    // Check now: whatever a writer lets pass, every reader would refuse later, perhaps years later.
     scan::scan(&bytes)?;
     Ok(bytes)
 }

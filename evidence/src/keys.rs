@@ -1,6 +1,6 @@
 //! Ed25519 keys in the form OpenSSH gives them.
 //! Guarantee: a public key that parses is canonical and not of small order, so that a signature under it binds its
-//! owner to one message; a private key leaves no copy in freed memory.
+//! owner to one message. A private key leaves no copy in freed memory.
 //! Not here: OpenSSH private-key files, certificates, and what a key may sign (roster).
 
 pub mod sshsig;
@@ -204,7 +204,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Bytes or text that are not an acceptable key.
+/// Why bytes or text are not an acceptable key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

@@ -1,7 +1,7 @@
 //! The formats of evidence, byte for byte: documents, signatures, items, containers, seals, orders, bundles.
 //!
-//! Guarantee: every function is pure. It reads no clock and no random numbers, opens no file and no connection; it
-//! takes bytes and returns bytes or the reason why not. No input makes it panic.
+//! Guarantee: every function is pure. It reads no clock and no random numbers, and opens no file and no connection. It
+//! takes bytes and returns bytes, or the reason why it cannot. No input makes it panic.
 //! Not here: the log's own formats (crate `ledger`), the messages between programs (crate `proto`).
 //!
 //! | to understand | read | specification |

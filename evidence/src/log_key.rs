@@ -1,7 +1,7 @@
-//! Who signs the ledger after whom: the document with which the authority lets a new log key take the place of the old.
+//! The succession of log keys: the document with which the authority lets a new log key replace the old one.
 //! Format: docs/spec/ledger.md, *Change of the log key*.
 //! Guarantee: a key is believed only at the end of an unbroken line of such documents, each signed by the pinned authority and
-//! recorded in the ledger; which sizes each key may sign follows from where they are recorded, and from nothing else.
+//! recorded in the ledger. The places of these records alone decide which sizes each key may sign.
 
 mod key;
 mod keys;
@@ -34,11 +34,11 @@ pub const LOG_KEY_CHANGES_MAX: usize = 64;
 /// Why a key is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// As planned; the old key is at hand and nobody else has it.
+    /// A planned change: the old key is at hand and nobody else has it.
     Planned,
     /// The old key is gone.
     Lost,
-    /// Somebody else may have it: what it signs beyond `size` counts for nothing, so the change is recorded right there.
+    /// Somebody else may have the old key. Whatever it signs beyond `size` counts for nothing, so the change is recorded right there.
     Compromised,
 }
 
@@ -52,7 +52,7 @@ impl Reason {
         }
     }
 
-    /// The entry that records a change for this reason.
+    /// The type of the entry that records a change for this reason.
     pub fn entry_type(self) -> EntryType {
         match self {
             Self::Planned => EntryType::KeyRotated,
@@ -92,14 +92,14 @@ pub struct LogKeyChange {
     #[serde(rename = "type")]
     pub type_: LogKeyChangeType,
     pub deployment: DeploymentId,
-    /// 1 for the first change, then one more each.
+    /// 1 for the first change, then one more for each.
     pub number: u64,
     pub reason: Reason,
     /// The key in force so far.
     pub old: LogKey,
     /// The key from now on.
     pub new: LogKey,
-    /// The history that the authority vouches for: so many entries at least stand before the change.
+    /// The history that the authority vouches for: the number of entries before the change, at least.
     pub size: u64,
     /// Root of the tree of `size` entries.
     pub root: Digest,
@@ -145,10 +145,10 @@ impl LogKeyChange {
         Ok(change)
     }
 
-    /// Reads the change that an entry records; returns it with its signed form.
+    /// Reads the change that an entry records. Returns it with its signed form.
     ///
     /// # Errors
-    /// When the entry is of another type, or says something else than its document.
+    /// If the entry is of another type, or differs from its document.
     pub(crate) fn of_entry(
         entry: &Entry,
         deployment: &DeploymentId,
@@ -176,11 +176,11 @@ impl LogKeyChange {
     }
 }
 
-/// A change of the log key that is not believed.
+/// Why a change of the log key is not believed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogKeyError {
-    /// Not signed by enough of the pinned authority.
+    /// Too few keys of the pinned authority signed it.
     #[error("change of the log key")]
     Authority {
         #[source]
@@ -204,7 +204,7 @@ pub enum LogKeyError {
         /// Whose it is.
         deployment: DeploymentId,
     },
-    /// An entry that does not record what its document says.
+    /// An entry differs from its document.
     #[error("the entry does not record the change of the log key that it holds")]
     NoChange,
     /// The change does not follow the one before.
@@ -214,7 +214,7 @@ pub enum LogKeyError {
         /// What is wrong.
         why: &'static str,
     },
-    /// The pinned key is none of the line.
+    /// The pinned key is not in the line.
     #[error(
         "the pinned log key {pinned} is none of those that led to {current}: this is another log, or its changes are not all here"
     )]
@@ -223,7 +223,7 @@ pub enum LogKeyError {
         /// Where the line leads.
         current: String,
     },
-    /// A change that was accepted before is missing or another now.
+    /// A change that was accepted before is missing or differs now.
     #[error(
         "the authority signed another change {number} of the log key than the one accepted before, or it is held back"
     )]

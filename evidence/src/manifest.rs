@@ -1,5 +1,5 @@
 //! The manifest: what one collection is, co-signed by its sealer and its endpoint (docs/spec/manifest.md).
-//! Guarantee: [`Manifest::verify`] binds a manifest to its delegation, [`Manifest::check_container`] binds it to the
+//! Guarantee: [`Manifest::verify`] binds a manifest to its delegation, and [`Manifest::check_container`] binds it to the
 //! bytes. An unknown encoding is refused by name.
 
 use std::fmt;
@@ -62,7 +62,7 @@ pub struct Manifest {
     pub policy_sha256: Digest,
     /// Limits in force.
     pub limits: Limits,
-    /// What became of each step of the plan.
+    /// The result of each step of the plan.
     pub steps: Vec<StepResult>,
     pub segments: u64,
     /// Their stored bytes.
@@ -73,7 +73,7 @@ pub struct Manifest {
     pub items: u64,
     /// RFC 6962 root over the record lines.
     pub items_root: Digest,
-    /// How many items ended how, sorted by outcome.
+    /// Number of items for each outcome, sorted by outcome.
     pub outcomes: Vec<(Outcome, u64)>,
     /// Sum of the sizes of members with content.
     pub content_bytes: u64,
@@ -85,7 +85,7 @@ pub struct Manifest {
     pub limitations: Vec<String>,
     /// Head of the endpoint's own log.
     pub log_head: LogHead,
-    /// Whether the plan ran to its end.
+    /// True if the plan ran to its end.
     pub result: CollectionResult,
 }
 
@@ -167,7 +167,7 @@ pub struct Clock {
     pub wall: FileTime,
     /// Time since boot, sleep included.
     pub boot: FileTime,
-    /// Local minus collector, when it was measured.
+    /// The local clock minus the collector's, if it was measured.
     #[serde(deserialize_with = "json::nullable")]
     pub offset_ms: Option<i64>,
     /// Whether the kernel says its clock follows a time server.
@@ -230,7 +230,7 @@ pub struct LogHead {
 pub enum CollectionResult {
     /// Every step was done.
     Complete,
-    /// A limit or a failed step cut it.
+    /// A limit or a failed step ended it early.
     Limited,
 }
 
@@ -342,7 +342,7 @@ pub enum ManifestError {
         #[source]
         source: SignedError,
     },
-    /// Other signatures than sealer and evidence key.
+    /// Its signatures are not those of sealer and evidence key.
     #[error("manifest is not signed by its sealer and its endpoint's evidence key")]
     Signers,
 }

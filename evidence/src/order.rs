@@ -1,5 +1,5 @@
-//! The signed request to collect: what, from whom, asked by whom, until when. Format: docs/spec/order.md.
-//! Guarantee: a plan's sensitivity is computed from its steps, never believed; an endpoint learns only its own leaf
+//! The signed request to collect: what, from whom, by whom, until when. Format: docs/spec/order.md.
+//! Guarantee: a plan's sensitivity is computed from its steps, never believed. An endpoint learns only its own leaf
 //! of the target list. Not here: whether an endpoint obeys (`admission`).
 
 mod approval;

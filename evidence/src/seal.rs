@@ -1,4 +1,4 @@
-//! What stands beside each segment: a signed header and the records of the items that ended in it.
+//! Seals: the object beside each segment, with a signed header and the records of the items that ended in the segment.
 //! Format: docs/spec/seal.md.
 //!
 //! Guarantee: a seal that parses is header, one armour and records, nothing else, and `records` are the bytes that the
@@ -23,26 +23,26 @@ use crate::signed::{Signed, SignedError};
 /// Largest seal: 64 MiB.
 pub const SEAL_BYTES_MAX: usize = 64 << 20;
 
-/// Most plain bytes of the records of one seal: 256 MiB. What a decoder may be made to produce.
+/// Most plain bytes of the records of one seal: 256 MiB. Bounds the output of a decoder.
 pub(crate) const RECORDS_PLAIN_MAX: u64 = 256 << 20;
 
 /// Largest header line: 16 KiB. All its fields are short.
 pub(crate) const HEADER_BYTES_MAX: usize = 16 << 10;
 
-/// Why bytes are not a seal, or not one of this sealer.
+/// Why bytes are not a seal, or not one by this sealer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
     /// Over [`SEAL_BYTES_MAX`].
     #[error("seal is over 64 MiB")]
     TooLarge,
-    /// No header line of at most 16 KiB with an armour behind it.
+    /// The bytes do not begin with a header line of at most 16 KiB, followed by an armour.
     #[error("seal does not start with a header line and an armour")]
     Shape,
     /// Header or armour break the rules of signed documents.
     #[error("seal header")]
     Signed(#[source] SignedError),
-    /// The signature is by another key than the collection's sealer.
+    /// Another key than that of the collection's sealer signed it.
     #[error("seal is not signed by the collection's sealer key")]
     WrongKey,
     /// `records_len` is not the length of what follows the armour.
@@ -82,7 +82,7 @@ pub struct Seal<'a> {
 }
 
 impl<'a> Seal<'a> {
-    /// Splits a seal and checks all that needs no key: canonical header and armour, length and digest of the records.
+    /// Splits a seal and checks everything that needs no key: canonical header and armour, length and digest of the records.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, SealError> {
         if bytes.len() > SEAL_BYTES_MAX {
             return Err(SealError::TooLarge);
@@ -115,10 +115,10 @@ impl<'a> Seal<'a> {
         if signers.as_slice() == [sealer.clone()] { Ok(()) } else { Err(SealError::WrongKey) }
     }
 
-    /// The record lines without LF, decoded as they are asked for: at most about 5 MiB in memory.
+    /// The record lines without LF, decoded on request: at most about 5 MiB in memory.
     ///
     /// # Errors
-    /// When the decoder cannot be allocated.
+    /// If the decoder cannot be allocated.
     pub fn records(&self) -> Result<Records<'a>, SealError> {
         Records::new(self.records)
     }
@@ -134,7 +134,7 @@ pub fn make(header: &SealHeader, records: &[u8], sealer: &SigningKey) -> Result<
     Ok(seal)
 }
 
-/// `bytes` up to and with the first `end`, which must come within `max` bytes; and the rest.
+/// Splits `bytes` after the first `end`, which must come within `max` bytes.
 fn split_behind<'a>(bytes: &'a [u8], end: &[u8], max: usize) -> Result<(&'a [u8], &'a [u8]), SealError> {
     let window = bytes.get(..max).unwrap_or(bytes);
     let at = window.windows(end.len()).position(|window| window == end).ok_or(SealError::Shape)?;

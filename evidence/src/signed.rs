@@ -1,5 +1,5 @@
 //! A document with its signatures: document line, LF, armours.
-//! Guarantee: bytes that parse are written back the same; the document is kept as it came, never re-serialised.
+//! Guarantee: bytes that parse are written back the same. The document is kept as it came, never re-serialised.
 //! Not here: which keys must have signed (each document's own module, and the roster).
 
 use crate::digest::Digest;
@@ -75,10 +75,10 @@ impl Signed {
         Digest::of(&self.document)
     }
 
-    /// Verifies every signature; returns the keys in order. The same key may occur twice: callers count.
+    /// Verifies every signature and returns the keys in order. The same key may occur twice: callers count.
     ///
     /// # Errors
-    /// [`SignedError::Signature`] when any one does not hold.
+    /// [`SignedError::Signature`] if any signature does not hold.
     pub fn verify_all(&self, namespace: &str) -> Result<Vec<PublicKey>, SignedError> {
         let verify = |armour: &String| sshsig::verify(armour, namespace, &self.document);
         let keys = self.signatures.iter().map(verify).collect::<Result<_, _>>();
@@ -87,7 +87,7 @@ impl Signed {
 
     /// Verifies every signature in the namespace of `T`, then reads and validates the document.
     ///
-    /// Returns it with its signers in order; whether they are the right ones is the caller's question.
+    /// Returns it with its signers in order. The caller decides whether they are the right ones.
     pub fn open<T: Document>(&self) -> Result<(T, Vec<PublicKey>), SignedError> {
         let signers = self.verify_all(T::TYPE)?;
         Ok((self.read()?, signers))
@@ -132,7 +132,7 @@ fn split_armours(mut rest: &[u8]) -> Result<Vec<String>, SignedError> {
     Ok(armours)
 }
 
-/// A signed object that is not one.
+/// Why bytes are not a signed object.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignedError {

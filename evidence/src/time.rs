@@ -17,7 +17,7 @@ pub struct Time(u64);
 impl Time {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
-    /// 9999-12-31T23:59:59.999Z: the last point that four digits of a year can say.
+    /// 9999-12-31T23:59:59.999Z: the last point in time that a four-digit year can express.
     pub const MAX: Self = Self(253_402_300_799_999);
 
     /// Milliseconds since 1970; `None` after [`Time::MAX`].

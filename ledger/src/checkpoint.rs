@@ -69,14 +69,14 @@ impl Checkpoint {
     }
 }
 
-/// A text that is not a checkpoint.
+/// Why a text is not a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// Size 0 goes with the root of the empty tree, and no other size does.
     #[error("checkpoint size and root contradict each other about an empty tree")]
     EmptyRoot,
-    /// Not origin, size and root, each on its line and nothing else.
+    /// The text is not exactly three lines: origin, size and root.
     #[error("checkpoint does not have exactly three lines")]
     Lines,
     /// The origin is empty, too long or holds a control character.

@@ -1,7 +1,7 @@
 //! Timestamped cosignatures, version 1 (c2sp.org/tlog-cosignature, type 0x04).
-//! Guarantee: what is signed is never a checkpoint (its second line is no size), and `NoteSigner::sign` refuses texts
-//! of this form, so neither kind of signature can be passed off as the other.
-//! Not here: whether the statement is true (consistency, kept state: the mirror).
+//! Guarantee: the signed text is never a checkpoint (its second line is not a size), and `NoteSigner::sign` refuses texts
+//! of this form. So neither kind of signature can be passed off as the other.
+//! Not here: whether the statement is true (the mirror knows consistency and what it signed before).
 //!
 //! ```text
 //! cosignature/v1
@@ -10,7 +10,7 @@
 //! 20852163
 //! CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 //! ```
-//! is what is signed; `u64be time || Ed25519 signature` (72 bytes) follows the key id in the signature line.
+//! This text is signed. In the signature line, `u64be time || Ed25519 signature` (72 bytes) follows the key id.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::note::{KeyType, NoteError, NoteSignature, NoteSigner, VerifierKey};
@@ -21,7 +21,7 @@ pub const TIME_MAX: u64 = (1 << 63) - 1;
 /// First line of everything a cosigner signs.
 pub(crate) const HEADER: &str = "cosignature/v1\n";
 
-/// The bytes of a cosignature behind the key id.
+/// The bytes of a cosignature after the key id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cosignature {
     /// When it was made, in seconds since 1970.
@@ -52,7 +52,7 @@ impl Cosignature {
     }
 }
 
-/// What a cosigner signs: header line, time line, the whole text of the checkpoint.
+/// The text that a cosigner signs: header line, time line, the whole text of the checkpoint.
 pub fn message(time: u64, note_text: &str) -> Vec<u8> {
     format!("{HEADER}time {time}\n{note_text}").into_bytes()
 }
@@ -65,10 +65,10 @@ pub fn sign(signer: &NoteSigner, note_text: &str, time: u64) -> Result<NoteSigna
     signer.cosign(note_text, time)
 }
 
-/// Checks one cosignature line over a checkpoint text and gives its time.
+/// Checks one cosignature line over a checkpoint text, and returns its time.
 ///
 /// # Errors
-/// `CosignatureError::Key` when the line is not of this key or the key is no cosigner's; otherwise what is wrong
+/// `CosignatureError::Key` if the line is not of this key or the key is not a cosigner's. Other errors name what is wrong
 /// with text, length, time or signature.
 pub fn verify(key: &VerifierKey, note_text: &str, line: &NoteSignature) -> Result<u64, CosignatureError> {
     if key.kind() != KeyType::CosignatureV1 || key.name() != line.name() || key.id() != line.id() {
@@ -81,7 +81,7 @@ pub fn verify(key: &VerifierKey, note_text: &str, line: &NoteSignature) -> Resul
     Ok(cosignature.time)
 }
 
-/// Only checkpoints are cosigned, and only at times the format can carry.
+/// Refuses a text that is not a checkpoint, and a time that the format cannot carry.
 pub(crate) fn check(note_text: &str, time: u64) -> Result<(), CosignatureError> {
     if time > TIME_MAX {
         return Err(CosignatureError::Time);
@@ -94,7 +94,7 @@ pub(crate) fn check(note_text: &str, time: u64) -> Result<(), CosignatureError> 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CosignatureError {
-    /// The text under it is no checkpoint.
+    /// The signed text is not a checkpoint.
     #[error("cosigned text is not a checkpoint")]
     Checkpoint(#[source] CheckpointError),
     /// The line belongs to another key, or the key signs something else.

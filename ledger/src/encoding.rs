@@ -1,4 +1,4 @@
-//! Text encodings that C2SP formats share, each with one spelling for one value.
+//! The text encodings that C2SP formats share. Each value has one spelling.
 //! Guarantee: `decode(encode(x)) == x`, and nothing else decodes to `x`.
 
 use base64::Engine as _;

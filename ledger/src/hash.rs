@@ -1,5 +1,5 @@
-//! SHA-256 with the domain separation of RFC 6962 section 2.1: the only hash a tree is made of.
-//! Guarantee: a leaf can never be taken for an inner node (0x00 and 0x01 prefixes). Not here: trees (`tree`).
+//! SHA-256 with the domain separation of RFC 6962 section 2.1: the only hash in a tree.
+//! Guarantee: nobody can pass off a leaf as an inner node (0x00 and 0x01 prefixes). Not here: trees (`tree`).
 
 use std::fmt;
 
@@ -47,7 +47,7 @@ impl Hash {
     /// # Errors
     /// `HashError::Base64` when a character, the padding, a spare bit or the length is wrong.
     pub fn from_base64(text: &str) -> Result<Self, HashError> {
-        // The length is looked at first, so that a megabyte line costs no decoding.
+        // Check the length first, so that a line of a megabyte costs no decoding.
         if text.len() != 44 {
             return Err(HashError::Base64);
         }
@@ -87,7 +87,7 @@ pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash(Sha256::new().chain_update([0x01]).chain_update(left.0).chain_update(right.0).finalize().into())
 }
 
-/// A text that is not one hash.
+/// Why a text is not one hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {

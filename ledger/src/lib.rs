@@ -1,8 +1,8 @@
 //! The transparency log: C2SP formats and the mathematics behind them.
 //!
-//! Pure: no I/O, no clock, no randomness, and no panic whatever the input. Entries are opaque bytes; what they
-//! mean is docs/spec. Every decoder has a limit before it allocates and accepts one spelling only, so printing
-//! what was parsed gives the same bytes.
+//! Pure: no I/O, no clock, no randomness, and no panic on any input. Entries are opaque bytes; docs/spec says what they
+//! mean. Every decoder has a limit before it allocates and accepts one spelling only, so printing
+//! a parsed value gives the same bytes.
 //!
 //! | format | module | example |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //! | [proof](https://c2sp.org/tlog-proof) | [`proof_file`] | `c2sp.org/tlog-proof@v1`, `index 1`, hashes, blank line, checkpoint |
 //! | [policy](https://c2sp.org/tlog-policy) | [`policy`] | `group mirrors 2 m1 m2 m3`, `quorum mirrors` |
 //!
-//! A log of one entry, cosigned by one mirror, and what a stranger checks years later:
+//! A log of one entry, cosigned by one mirror, and the check that a stranger makes years later:
 //!
 //! ```
 //! use ledger::{Checkpoint, KeyType, Note, NoteSigner, Policy, ProofFile, leaf_hash, root_of};

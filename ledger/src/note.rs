@@ -1,6 +1,6 @@
 //! Signed notes (c2sp.org/signed-note): text, a blank line, signature lines.
-//! Guarantee: one note has one spelling, so printing what was parsed gives the same bytes.
-//! Not here: what the text says (`checkpoint`), when a note is good enough (`policy`).
+//! Guarantee: one note has one spelling, so printing a parsed note gives the same bytes.
+//! Not here: the meaning of the text (`checkpoint`), when a note is good enough (`policy`).
 //!
 //! ```text
 //! example.com/behind-the-sofa
@@ -21,7 +21,7 @@ pub use signer::NoteSigner;
 use whole::NOTE_SIGNATURES_MAX;
 pub use whole::{NOTE_BYTES_MAX, Note, VerifiedSignature};
 
-/// A note, key or signature that is refused.
+/// Why a note, key or signature is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoteError {
@@ -40,10 +40,10 @@ pub enum NoteError {
     /// A control character other than the newline.
     #[error("note holds a control character")]
     ControlCharacter,
-    /// A text that only a cosigner may sign.
+    /// The text begins like one that only a cosigner may sign.
     #[error("text begins like the message of a cosignature")]
     CosignatureText,
-    /// The key id is not the one that name, type and key have.
+    /// The key id does not follow from name, type and key.
     #[error("key id of {name} does not belong to its key")]
     KeyId {
         /// Name of the key.
@@ -64,10 +64,10 @@ pub enum NoteError {
         /// Number of the line among the signature lines, from 1.
         line: usize,
     },
-    /// More bytes than any note we accept.
+    /// The note has more bytes than any that we accept.
     #[error("note, text or signature is longer than allowed")]
     TooLong,
-    /// More signatures than any note we accept.
+    /// The note has more signatures than any that we accept.
     #[error("note has more than {NOTE_SIGNATURES_MAX} signatures")]
     TooManySignatures,
     /// A key type this crate does not verify.

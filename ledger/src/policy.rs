@@ -1,6 +1,6 @@
-//! Trust files (c2sp.org/tlog-policy): which logs are known, which witnesses, and how many must have cosigned.
-//! Guarantee: a checkpoint is called verified only with a signature of a listed log whose name is its origin.
-//! Not here: whether the times of the cosigners are recent (no clock in this crate).
+//! Trust files (c2sp.org/tlog-policy): the known logs, the known witnesses, and how many must have cosigned.
+//! Guarantee: a checkpoint counts as verified only with a signature of a listed log whose name is its origin.
+//! Not here: whether the times of the cosigners are recent (this crate has no clock).
 //!
 //! ```text
 //! # one log, two of three mirrors
@@ -45,9 +45,9 @@ pub struct PolicyLog {
     pub key: VerifierKey,
     /// Where it is served, if the file says so.
     pub url: Option<String>,
-    /// Smallest size it may sign: 0 of a file's line.
+    /// Smallest size that it may sign; 0 if it comes from a file.
     pub from: u64,
-    /// Largest size it may sign: no limit of a file's line.
+    /// Largest size that it may sign; no limit if it comes from a file.
     pub to: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct LogTerm {
     pub key: VerifierKey,
     /// Smallest size.
     pub from: u64,
-    /// Largest size; below `from`: it may sign nothing.
+    /// Largest size. If it is below `from`, the key may sign nothing.
     pub to: u64,
 }
 
@@ -74,15 +74,15 @@ pub struct PolicyWitness {
     pub url: Option<String>,
 }
 
-/// A checkpoint that a trusted log signed, and who else vouches for it.
+/// A checkpoint that a trusted log signed, with its cosigners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "the quorum may not be met"]
 #[non_exhaustive]
 pub struct Verified {
     /// What was signed.
     pub checkpoint: Checkpoint,
-    /// Witnesses of the policy that cosigned, by their name in the policy and in its order, each with the earliest
-    /// time (seconds since 1970) it vouched for this checkpoint.
+    /// Witnesses of the policy that cosigned, by their name in the policy and in its order. Each has the earliest
+    /// time (seconds since 1970) at which it vouched for this checkpoint.
     pub cosigners: Vec<(String, u64)>,
     /// Whether they are enough.
     pub quorum_met: bool,
@@ -148,8 +148,8 @@ impl Policy {
         Ok(Verified { checkpoint, cosigners, quorum_met })
     }
 
-    /// The same policy for a log that changed its key: `terms` stand where the line of one of their keys stood, in their
-    /// order. `None` when no log line has one of their keys: this policy is about another log.
+    /// The same policy for a log that changed its key: `terms` replace the line of one of their keys, in their
+    /// order. `None` if no log line has one of their keys: this policy is then about another log.
     #[must_use]
     pub fn with_terms(mut self, terms: &[LogTerm]) -> Option<Self> {
         let is_one = |log: &PolicyLog| terms.iter().any(|term| term.key == log.key);
@@ -169,7 +169,7 @@ impl Policy {
         Some(self)
     }
 
-    /// The logs, in the order of the file; of a log that changed its key the terms as given.
+    /// The logs, in the order of the file. For a log that changed its key, its terms.
     pub fn logs(&self) -> &[PolicyLog] {
         &self.logs
     }
@@ -179,7 +179,7 @@ impl Policy {
         &self.witnesses
     }
 
-    /// Whether the quorum is met once every witness that `cosigns` accepts has cosigned, and no other.
+    /// True if the quorum is met when exactly the witnesses that `cosigns` accepts have cosigned.
     pub fn can_be_met_by(&self, cosigns: impl Fn(&PolicyWitness) -> bool) -> bool {
         let times: Vec<Option<u64>> =
             self.witnesses.iter().map(|witness| cosigns(witness).then_some(0)).collect();
@@ -192,7 +192,7 @@ impl Policy {
     }
 }
 
-/// A trust file or checkpoint that is refused.
+/// Why a trust file or checkpoint is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -228,7 +228,7 @@ pub enum PolicyError {
     Key {
         /// Line of the file, from 1.
         line: usize,
-        /// What is wrong with it; `None` when only its type is.
+        /// What is wrong with it; `None` if only its type is.
         #[source]
         source: Option<NoteError>,
     },

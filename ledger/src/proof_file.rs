@@ -1,5 +1,5 @@
 //! Proof files (c2sp.org/tlog-proof, `.tlog-proof`): index, audit path and checkpoint in one text.
-//! Guarantee: what was parsed prints as the same bytes. Not here: what the leaf hash is made of (the caller).
+//! Guarantee: a parsed file prints as the same bytes. Not here: how the leaf hash is made (the caller).
 //!
 //! ```text
 //! c2sp.org/tlog-proof@v1
@@ -30,7 +30,7 @@ pub(crate) const EXTRA_BYTES_MAX: usize = 16 << 10;
 /// Longest proof file: 160 KiB, the largest note, extra data and audit path together.
 pub const PROOF_FILE_BYTES_MAX: usize = NOTE_BYTES_MAX + (32 << 10);
 
-/// Proof that an entry is in a log, as it travels. Nothing is verified before [`ProofFile::verify`].
+/// The proof that an entry is in a log, in its portable form. Nothing is verified before [`ProofFile::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofFile {
     extra: Option<Vec<u8>>,
@@ -110,8 +110,8 @@ impl ProofFile {
     /// Checks that the entry with `leaf` hash is in a log that `policy` trusts, cosigned as it demands.
     ///
     /// # Errors
-    /// `ProofFileError::Policy` when the checkpoint is not trusted, `ProofFileError::Quorum` when it is but too few
-    /// cosigned, `ProofFileError::Inclusion` when the audit path does not lead from leaf to root.
+    /// `ProofFileError::Policy` if the checkpoint is not trusted, `ProofFileError::Quorum` if it is trusted but too few
+    /// cosigned, `ProofFileError::Inclusion` if the audit path does not lead from leaf to root.
     pub fn verify(&self, leaf: &Hash, policy: &Policy) -> Result<Verified, ProofFileError> {
         let verified = policy.verify_note(&self.checkpoint).map_err(ProofFileError::Policy)?;
         if !verified.quorum_met {
@@ -138,7 +138,7 @@ impl ProofFile {
         &self.checkpoint
     }
 
-    /// What an application added; covered by no signature, never to be trusted as it is.
+    /// Data that an application added. No signature covers it, so never trust it as it is.
     pub fn extra(&self) -> Option<&[u8]> {
         self.extra.as_deref()
     }

@@ -1,5 +1,5 @@
-//! Tiles of 256 hashes and bundles of 256 entries: how a log is stored and served (c2sp.org/tlog-tiles).
-//! Guarantee: paths and contents have one spelling; a decoder allocates no more than the tile it was asked for.
+//! Tiles of 256 hashes and bundles of 256 entries: the form in which a log is stored and served (c2sp.org/tlog-tiles).
+//! Guarantee: paths and contents have one spelling. A decoder allocates no more than the tile that it was asked for.
 //! Not here: fetching and storing (the caller's `TileSource`).
 //!
 //! ```text
@@ -26,7 +26,7 @@ pub use reader::{
     tiles_for_root,
 };
 
-/// A path, tile or bundle that is not what the specification allows.
+/// Why a path, tile or bundle is not what the specification allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TileError {

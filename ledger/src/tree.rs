@@ -91,7 +91,7 @@ pub(crate) fn join(subtrees: &[Hash]) -> Hash {
     from_right.fold(*last, |right, left| node_hash(left, &right))
 }
 
-/// Parts that do not make a tree.
+/// Why parts do not make a tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {

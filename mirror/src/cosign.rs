@@ -1,4 +1,4 @@
-//! What this mirror has vouched for: one state, changed by compare and set, and durable before a signature
+//! The notes that this mirror has vouched for: one state, changed by compare and set, and durable before a signature
 //! leaves.
 //!
 //! Guarantee: the signed sizes of each role only grow, and they belong to one history. While a fraud is not acknowledged, the

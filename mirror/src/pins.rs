@@ -1,4 +1,4 @@
-//! What the operator pinned when the mirror was made, and the log's keys: the pinned one and each successor
+//! The operator's pins from when the mirror was made, and the log's keys: the pinned one and each successor
 //! that the authority signed.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use evidence::signed::Signed;
 use ledger::VerifierKey;
 use store::{Key, Replicas, StoreErrorClass};
 
-/// What the operator pinned when the mirror was made.
+/// The operator's pins from when the mirror was made.
 #[derive(Debug, Clone)]
 pub struct Pins {
     pub deployment: DeploymentId,

@@ -236,11 +236,11 @@ impl Pass<'_> {
         });
     }
 
-    /// The seal chain itself is damaged. Verifying the collection again fetches the damaged objects.
+    /// Handles a damaged seal chain: verifying the collection again fetches the damaged objects.
     fn collection(&mut self, collection: &CollectionToCopy) -> bool {
         let parts = self.parts;
         let Some(keys) = keys(collection, parts.own, parts.repaired) else {
-            // The seal chain itself is damaged. To verify the collection again fetches the damaged objects.
+            // Count the damage before verifying: the verification mends it.
             self.found.damaged += 1;
             let again = copy::Parts {
                 own: parts.own,

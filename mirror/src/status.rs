@@ -1,4 +1,4 @@
-//! How a mirror is doing. Its operator learns it from a file, from metrics and from an exit code.
+//! The state of a mirror, for its operator: a file, metrics and an exit code.
 //!
 //! Guarantee: an alarm stays until its cause is gone. The file is replaced as a whole. Not here: what is signed ([`crate::cosign::state`]).
 

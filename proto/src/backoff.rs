@@ -1,7 +1,7 @@
-//! How long a client waits before it tries again.
+//! The waits of a client before it tries again.
 //!
 //! Guarantee: waits double up to a cap and start over after progress. With jitter, a thousand clients do
-//! not return in the same second. Not here: clocks, randomness, and what counts as progress; the caller brings them.
+//! not return in the same second. Not here: clocks, randomness, and what counts as progress. The caller brings them.
 
 use std::time::Duration;
 

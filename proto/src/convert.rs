@@ -1,6 +1,7 @@
-//! From messages to the types of `evidence` and `ledger`, and back: parsed once here, so that handlers never re-check.
+//! Converts messages to the types of `evidence` and `ledger`, and back. Messages are parsed once, here, so that handlers need no
+//! further check.
 //!
-//! Guarantee: what converts has the right form and is within the wire's limits; the document's bytes are those that
+//! Guarantee: a converted value has the right form and is within the wire's limits. A document keeps the bytes in which it
 //! came. Not here: signatures, roles and every other question of meaning.
 
 use bytes::Bytes;
@@ -13,11 +14,11 @@ use crate::limits::{DOCUMENT_BYTES_MAX, ENTRY_BYTES_MAX, PROOF_BYTES_MAX, PROOF_
 use crate::status::Class;
 use crate::v1;
 
-/// A message that cannot be what its field promises.
+/// Why a message does not have the form that its field requires.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// A field that must be set is not.
+    /// A required field is missing.
     #[error("{field} is missing")]
     Missing {
         /// The field.

@@ -1,7 +1,7 @@
 //! Sizes, windows and times that both ends of the wire enforce (I9), in one place so that they cannot drift apart.
 //!
-//! Guarantee: what a sender within these limits sends, a receiver takes; what is larger is refused before it is
-//! buffered. Not here: how many uploads a collector takes at once (its settings), limits of an order (`evidence`).
+//! Guarantee: a receiver accepts every message that a sender within these limits sends. It refuses a larger one before
+//! buffering it. Not here: how many uploads a collector takes at once (`services::ingest`), limits of an order (`evidence`).
 
 use std::time::Duration;
 
@@ -66,10 +66,10 @@ pub(crate) const HEADER_LIST_BYTES: u32 = 16 << 10;
 /// Calls one peer may have open at once. An agent needs its standing call and one for each running collection.
 pub(crate) const STREAMS_PER_CONNECTION: u32 = 32;
 
-/// A ping after this much silence. Keeps NAT entries alive and finds dead peers without traffic of our own.
+/// Silence after which a ping is sent. It keeps NAT entries alive and finds dead peers without other traffic.
 pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A peer that leaves a ping unanswered for this long is gone.
+/// How long a peer may leave a ping unanswered before it counts as gone.
 pub(crate) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// TCP and TLS must stand within this time.

@@ -1,7 +1,7 @@
-//! How one segment and its seal travel inside an upload: cut into messages by the sender, put together by the receiver.
+//! The form of one segment and its seal inside an upload: the sender cuts them into messages, the receiver puts them together.
 //!
-//! Guarantee: the receiver never holds more than the announced lengths, which never pass docs/spec; anything out of
-//! order, too long or too short is refused by name. Not here: whether seal and bytes are right (`evidence`).
+//! Guarantee: the receiver never holds more than the announced lengths, which never exceed docs/spec. It refuses by name
+//! whatever is out of order, too long or too short. Not here: whether seal and bytes are right (`evidence`).
 
 use bytes::{Bytes, BytesMut};
 
@@ -32,7 +32,7 @@ pub enum SegmentError {
         /// What had to come.
         expected: &'static str,
     },
-    /// An empty or oversized piece, or one that reaches over the announced end.
+    /// A piece is empty, too large, or reaches past the announced end.
     #[error(
         "{what} message of {len} bytes with {missing} bytes to come (1 to {DATA_BYTES_MAX} bytes a message)"
     )]
@@ -75,7 +75,7 @@ impl Iterator for Pieces {
     }
 }
 
-/// A whole segment as it was sent; nothing about it is verified yet.
+/// A whole segment as it was sent. Nothing about it is verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// The seal's bytes.
@@ -84,7 +84,7 @@ pub struct Segment {
     pub stored: Bytes,
 }
 
-/// What a message did to the assembly.
+/// The effect of a message on the assembly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assembled {
     /// More pieces are due.
@@ -115,7 +115,7 @@ impl Assembly {
         }
         length("seal", begin.seal_len, SEAL_BYTES_MAX)?;
         length("segment", begin.stored_len, SEGMENT_BYTES_MAX)?;
-        // Nothing is reserved ahead: an announcement alone must not cost memory.
+        // Reserve nothing ahead: an announcement alone must not cost memory.
         self.open = Some(Open {
             seal_missing: begin.seal_len,
             stored_missing: begin.stored_len,

@@ -1,6 +1,6 @@
-//! Clients and servers of every service with the message limits already set; build them nowhere else.
+//! Clients and servers of every service, with the message limits already set. Build them nowhere else.
 //!
-//! Guarantee: a message over the limit fails at its sender, and again at its receiver when the sender does not care.
+//! Guarantee: a message over the limit fails at its sender, and again at its receiver if the sender ignores the limit.
 
 use tonic::transport::Channel;
 

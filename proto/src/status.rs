@@ -1,16 +1,16 @@
-//! One table between what went wrong, the gRPC code that says so, and what the other side may do about it.
+//! One table from the class of a failure to its gRPC code and to what the receiver may do about it.
 //!
-//! Guarantee: a cut connection never reads as a refusal, a refusal never as something to repeat. Not here: texts;
-//! the text of a status is for the peer and must hold nothing of this machine (paths, SQL, other peers).
+//! Guarantee: a cut connection never looks like a refusal, and a refusal never looks like something to repeat. Not here: texts.
+//! The text of a status is for the peer and must hold nothing of this machine (paths, SQL, other peers).
 
 use std::error::Error;
 
 use tonic::{Code, Status};
 
-/// What went wrong, as the peer needs to know it.
+/// The class of a failure, as far as the peer needs to know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The message is not what the specification says.
+    /// The message breaks the specification.
     Malformed,
     /// No identity that this collector knows.
     Unidentified,
@@ -20,19 +20,19 @@ pub enum Class {
     Missing,
     /// It exists already, and differs.
     Exists,
-    /// Right in itself, but not in the present state of the thing it is about.
+    /// The request is right in itself, but the present state of its object forbids it.
     Precondition,
-    /// Over a limit that will be the same tomorrow.
+    /// The request exceeds a limit that will be the same tomorrow.
     OverLimit,
-    /// Another call took its place, or won a race: look again, then start again.
+    /// Another call took its place or won a race. Check the state, then start again.
     Superseded,
     /// Too much at the moment.
     Overloaded,
-    /// Not now: stopping, starting, or a store does not answer.
+    /// Not now: the collector stops or starts, or a store does not answer.
     Unavailable,
-    /// Two statements that cannot both be true about evidence or ledger: a person must look.
+    /// Two statements about evidence or ledger contradict each other. A person must look.
     Contradiction,
-    /// A defect here; the effect of the call is unknown.
+    /// A defect on this side. The effect of the call is unknown.
     Internal,
 }
 
@@ -109,9 +109,9 @@ impl Class {
             Code::ResourceExhausted => Self::Overloaded,
             Code::DataLoss => Self::Contradiction,
             Code::Internal => Self::Internal,
-            // A method this collector does not have: an older or newer one. Repeating it changes nothing.
+            // This collector does not have the method: it is older or newer. Repeating the call changes nothing.
             Code::Unimplemented => Self::Precondition,
-            // No code of ours; proxies and transports use them for what is passing.
+            // These are not codes of ours. Proxies and transports use them for failures that pass.
             Code::Ok | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable => {
                 Self::Unavailable
             }

@@ -1,4 +1,4 @@
-//! What the probe saw a bucket do (docs/spec/store.md, *Probe*). Not here: how the probe tests it
+//! The abilities of a bucket that the probe saw (docs/spec/store.md, *Probe*). Not here: how the probe tests them
 //! (`s3::probe`).
 
 use serde::{Deserialize, Serialize};

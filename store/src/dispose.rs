@@ -1,6 +1,7 @@
-//! Which objects a store destroys on a warrant, and the names under which their bytes may lie there.
+//! The objects that a store destroys on a warrant, and the names under which their bytes may lie there.
 //! Guarantee: only objects of the warrant's plan are destroyed. The types here cannot name documents, the
 //! ledger or the marker. Not here: whether a plan is approved (`evidence::disposal`), and the destruction
+//! itself (each store).
 //! itself (each store).
 
 use evidence::disposal::Warrant;

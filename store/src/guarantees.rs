@@ -1,11 +1,11 @@
-//! What a store guarantees, for people and for policy. Where a guarantee can be measured, only the
+//! The guarantees of a store, for people and for policy. If a guarantee can be measured, only the
 //! measurement counts. Not here: how a bucket is measured (`s3::probe`).
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What one store guarantees (docs/spec/store.md, *What is guaranteed*).
+/// The guarantees of one store (docs/spec/store.md, *What is guaranteed*).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guarantees {
     /// What backs an acknowledgement.

@@ -1,4 +1,4 @@
-//! The act that an entry records. It stands in the entry or in a file of the bundle, it says what the envelope says, and the persons
+//! The act that an entry records. It stands in the entry or in a file of the bundle, it repeats the envelope, and the persons
 //! whom its type names signed it.
 //! Not here: the signers of enrolments, delegations, manifests, rosters and mirrors' statements. Each has a check of its own.
 
@@ -104,7 +104,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
     match rule.signers {
         Signers::Nobody => {
             let document = act_document(proven, act).map_err(says)?;
-            // Nobody signed it, so it speaks for nobody but the one whose log it stands in.
+            // Nobody signed it, so it speaks only for the collector whose log holds it.
             if matches!(document.by, Actor::Collector(_)) {
                 Ok(Judged::Signed)
             } else {
@@ -154,7 +154,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
     }
 }
 
-/// Reads the act document and checks that it says what its envelope says.
+/// Reads the act document and checks that it repeats its envelope.
 pub(crate) fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, String> {
     let envelope = &proven.entry.envelope;
     let act: Act = read(object)?;

@@ -1,5 +1,5 @@
 //! The checks of one collection: its delegation, its seals, its manifest and every byte of its container.
-//! Guarantee: a check that fails leaves the checks behind it undone, and the report names them.
+//! Guarantee: after a check fails, the checks that follow it are not made, and the report names them.
 
 mod container;
 mod delegation;
@@ -45,7 +45,8 @@ pub(crate) fn check(
         format!("attempt {} of {}#{}", delegation.attempt, delegation.endpoint, delegation.generation),
     );
     if context.files.below(&format!("{folder}/")).next().is_none() {
-        // Started, and nothing here: whether that may be is for `coverage` to say. What stays of disposed evidence has to be here.
+        // The collection was started, and the bundle has nothing of it. `coverage` decides whether that is right. But what remains of
+        // disposed evidence must be here.
         if !context.partial && disposal::stores(context.course, &expected.collection) > 0 {
             report.failed("manifest", &id, "is missing: of disposed evidence delegation and manifest stay");
         }
@@ -112,7 +113,7 @@ pub(crate) fn check(
             .iter()
             .map(|(outcome, count)| (outcome.to_string(), *count))
             .collect(),
-        // An interrupted collection has no manifest to say any.
+        // An interrupted collection has no manifest, and so no limitations.
         limitations: manifest.map(|(manifest, _)| manifest.limitations).unwrap_or_default(),
     });
 }

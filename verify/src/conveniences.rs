@@ -17,7 +17,7 @@ use crate::trust::Trust;
 /// Most certificates of `ca.pem`.
 const CERTIFICATES_MAX: usize = 8;
 
-/// Compares each key file that the bundle has; says which it has.
+/// Compares each key file in the bundle. The report names those that it has.
 pub(crate) fn check(
     files: &Files<'_>,
     rosters: &Rosters,

@@ -114,7 +114,7 @@ pub(crate) fn check(
     );
 }
 
-/// The places that gave a collection up. `None` while no store of the collector did: a mirror's word about its own copy is not enough.
+/// The places that gave a collection up. `None` until a store of the collector did: a mirror's word about its own copy is not enough.
 pub(crate) fn places(course: &Course, collection: &Digest) -> Option<String> {
     let object = Object::Collection(*collection);
     let mut places: Vec<String> = course.gone_from(&object).map(ToString::to_string).collect();

@@ -75,7 +75,7 @@ pub(crate) fn check(
     );
 }
 
-/// Does the bundle hold the detail object that an act names?
+/// Whether the bundle holds the detail object that an act names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Yes,

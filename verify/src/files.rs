@@ -38,23 +38,23 @@ const SUMS_BYTES_MAX: u64 = SMALL_BYTES_MAX * 8;
 /// Bytes read at once when a file is hashed: 256 KiB stay in the second-level cache.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A bundle whose files cannot even be listed.
+/// Why a bundle's files cannot even be listed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilesError {
-    /// The folder or a file cannot be read: could not check.
+    /// The folder or a file cannot be read, so nothing could be checked.
     #[error("cannot read the bundle")]
     Io {
         #[source]
         source: std::io::Error,
     },
-    /// A file where the folder should be: an archive, most likely.
+    /// The path is a file instead of a folder: an archive, most likely.
     #[error("{path} is a file: a bundle is verified as a folder")]
     NotAFolder { path: String },
     /// The folder is no bundle.
     #[error("{path} has no SHA256SUMS: not a bundle")]
     NotABundle { path: String },
-    /// Something in the folder makes it no bundle of ours: a symlink, a special file, a name, a malformed SHA256SUMS.
+    /// Something in the folder shows that it is not a bundle of ours: a symlink, a special file, a name, a malformed SHA256SUMS.
     #[error("{what}")]
     Malformed { what: String },
 }

@@ -52,9 +52,8 @@ const WRONG_FILES_MAX: usize = 32;
 /// Verifies the bundle in `folder`.
 ///
 /// # Errors
-/// [`FilesError::Io`], [`FilesError::NotAFolder`] or [`FilesError::NotABundle`] if there is no bundle to judge: exit with 2. Everything
-/// that is
-/// wrong with a bundle is in the report.
+/// [`FilesError::Io`], [`FilesError::NotAFolder`] or [`FilesError::NotABundle`] if there is no bundle to judge: exit with 2. The report
+/// holds everything that is wrong with a bundle.
 pub fn verify(
     folder: &Path,
     trust: &Trust,

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             let code = if error.use_stderr() { 64 } else { 0 };
-            // Nothing left to do when even the message cannot be printed.
+            // If even the message cannot be printed, there is nothing left to do.
             drop(error.print());
             return ExitCode::from(code);
         }

@@ -8,12 +8,12 @@ use evidence::length::len;
 use evidence::manifest::Manifest;
 use serde::Serialize;
 
-/// When exit code 0 needs a check.
+/// Whether exit code 0 needs a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     /// In every bundle.
     Always,
-    /// When the policy or a pinned certificate asks for it.
+    /// Not by itself; only if the policy or a pinned certificate asks for it.
     Never,
     /// Once for each order, endpoint or collection; an incident may have none.
     PerObject,
@@ -53,7 +53,7 @@ pub enum Verdict {
     Ok,
     /// It does not hold.
     Failed,
-    /// It was not made, or could not be made.
+    /// The check was not made, or could not be made.
     NotChecked,
 }
 
@@ -61,13 +61,13 @@ pub enum Verdict {
 pub struct Check {
     /// Name in docs/spec/bundle.md.
     pub check: &'static str,
-    /// What it was about, where a check runs several times: an order, an endpoint, a collection.
+    /// The subject, if a check runs several times: an order, an endpoint, a collection.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subject: String,
     pub verdict: Verdict,
     /// True if exit code 0 needs it.
     pub required: bool,
-    /// What was found, or why it failed.
+    /// The finding, or why the check failed.
     pub says: String,
 }
 
@@ -85,7 +85,7 @@ pub struct CollectionSummary {
     pub stored_bytes: u64,
     /// Items by outcome.
     pub outcomes: Vec<(String, u64)>,
-    /// From the manifest: what the endpoint says this does not show.
+    /// From the manifest: what this does not show, by the endpoint's own word.
     pub limitations: Vec<String>,
 }
 
@@ -96,11 +96,11 @@ pub struct ProducedItem {
     pub n: u64,
     /// Its path for people.
     pub shown: String,
-    /// What became of it on the endpoint.
+    /// Its outcome on the endpoint.
     pub outcome: String,
-    /// Length of its content; `None`: it has none of its own.
+    /// Length of its content; `None` if it has none of its own.
     pub size: Option<u64>,
-    /// Digest of its content, as its record has it.
+    /// Digest of its content, as in its record.
     pub sha256: Option<String>,
 }
 
@@ -117,7 +117,7 @@ pub struct Report {
     pub partial: bool,
     /// All checks in the order they ran.
     pub checks: Vec<Check>,
-    /// Who outside the collector vouches for the ledger's head, and since when; empty: nobody.
+    /// The outsiders who vouch for the ledger's head, and since when. Empty if there are none.
     pub vouched_by: Vec<String>,
     /// Collections that were disposed of: their custody was verified, their evidence is destroyed.
     pub disposed: Vec<String>,
@@ -133,12 +133,12 @@ impl Report {
         self.push(check, subject, Verdict::Ok, true, says.into());
     }
 
-    /// Records a check that does not hold.
+    /// Records a failed check.
     pub fn failed(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
         self.push(check, subject, Verdict::Failed, true, says.into());
     }
 
-    /// Records a check that a verdict needs and that could not be made.
+    /// Records a check that the verdict needs and that could not be made.
     pub fn not_checked(&mut self, check: &'static str, subject: &str, says: impl Into<String>) {
         self.push(check, subject, Verdict::NotChecked, true, says.into());
     }
@@ -165,7 +165,7 @@ impl Report {
         true
     }
 
-    /// Adds the items of a partial production and what they come to.
+    /// Adds the items of a partial production, with their totals.
     pub(crate) fn produced(
         &mut self,
         collection: &str,
@@ -195,7 +195,7 @@ impl Report {
         self.checks.push(Check { check, subject: subject.to_owned(), verdict, required, says });
     }
 
-    /// Adds every check of the table that did not run, so that no reader takes silence for a yes.
+    /// Adds every check of the table that did not run, so that no reader takes silence for success.
     pub(crate) fn complete(&mut self) {
         for (check, required) in CHECKS {
             if !self.checks.iter().any(|done| done.check == check) {
@@ -211,7 +211,7 @@ impl Report {
         }
     }
 
-    /// 1 when anything failed; else 2 when a required check was not made; else 0.
+    /// 1 if anything failed; otherwise 2 if a required check was not made; otherwise 0.
     pub fn exit_code(&self) -> u8 {
         if self.checks.iter().any(|check| check.verdict == Verdict::Failed) {
             1
@@ -224,7 +224,7 @@ impl Report {
         }
     }
 
-    /// One line a check, then what was verified and who vouches.
+    /// One line for each check, then what was verified and who vouches.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
         for check in &self.checks {

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
     Whole,
-    /// No check after one that failed. This tells if a bundle holds, not all that is wrong with it.
+    /// Stop at the first failure. This tells whether the bundle is valid, but not everything that is wrong with it.
     UntilFailure,
 }
 

@@ -1,8 +1,7 @@
 //! The checks `checkpoint.stamp` and `sums.stamp`: the time stamps over the ledger's head and over SHA256SUMS.
 //!
-//! Guarantee: if authorities are pinned, one stamp of a stamped bundle is of a pinned authority. A stamp that is damaged or about other
-//! data
-//! fails, whoever made it. The report names a stamp of an authority that nobody pinned; it counts for nothing.
+//! Guarantee: if authorities are pinned, at least one stamp of a stamped bundle is from a pinned authority. A stamp that is damaged or
+//! about other data fails, whoever made it. The report names a stamp of an authority that nobody pinned; it counts for nothing.
 //! Not here: the verification of one stamp (`evidence::bundle::stamp`).
 
 use evidence::bundle::stamp;
@@ -52,7 +51,7 @@ fn judge(
     }
     let (mut times, mut strangers) = (Vec::new(), Vec::new());
     for name in names.iter().take(there) {
-        // Read in any case: what is asked for here is judged here.
+        // Read the file in any case: asking for it here marks it as judged.
         let verified = files.bytes(name).and_then(|response| {
             let response = response.ok_or("it is missing")?;
             if trust.tsa.is_empty() {

@@ -33,7 +33,7 @@ pub struct Trust {
     pub accept_without_quorum: bool,
 }
 
-/// A trust directory that cannot be used.
+/// Why a trust directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {why}")]
 pub struct TrustError {

@@ -1,4 +1,4 @@
-//! A collector of two listeners with a service that says who calls, and clients of every kind.
+//! A collector with two listeners and a service that tells who calls it, and clients of every kind.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! TLS identity over real sockets: each way in that must be shut, and the one that must be open.
+//! TLS identity over real sockets: every wrong way in must be shut, and the right one must be open.
 
 // clippy grants tests their unwraps below `cfg(test)` only.
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `exhibit authority`: what admins run on the offline machine that holds the authority keys.
+//! `exhibit authority`: the commands for admins on the offline machine that holds the authority keys.
 //! Guarantee: no command overwrites a key, and a roster is written only after it was read back and verified.
 //! Not here: publishing a roster. The operator does that with `exhibit-server publish-roster`, so this machine needs no network.
 

@@ -108,7 +108,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     let (sums, selection) = match written {
         Ok(written) => written,
         Err(error) => {
-            // The ledger does not call it exported, and a part of a bundle is worth nothing.
+            // The ledger does not record it as exported, and part of a bundle is worth nothing.
             fs_err::remove_dir_all(&partial)?;
             return Err(error);
         }
@@ -121,9 +121,9 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
         session.output.print_note(&report.text());
         return Err(does_not_verify(&report, &partial));
     }
-    // The files were flushed when they were written; without this their names may be lost.
+    // The files were flushed when they were written, but without this flush their names may get lost.
     durable::sync_folders(&partial)?;
-    // A crash before this line leaves the partial folder, while the ledger says exported. Another export makes a new entry.
+    // Crash before this line: the partial folder stays, and the ledger records an export. Another export makes a new entry.
     durable::rename(&partial, &args.out)?;
     let value = serde_json::json!({
         "incident": args.incident, "dir": args.out, "files": sums.len(), "sums": Digest::of(&sums.encode()), "report": report,
@@ -140,7 +140,7 @@ async fn export_bundle(args: ExportArgs, context: &Context) -> anyhow::Result<()
     handed_over(&report, &args.out)
 }
 
-/// The failing checks stand last, by name: they are what the reader has to act on.
+/// The failing checks come last, by name, because the reader must act on them.
 fn does_not_verify(report: &Report, partial: &Path) -> anyhow::Error {
     let lines = report.checks.iter().filter(|check| check.verdict == Verdict::Failed).map(|check| {
         let subject = if check.subject.is_empty() { String::new() } else { format!(" {}", check.subject) };
@@ -152,8 +152,8 @@ fn does_not_verify(report: &Report, partial: &Path) -> anyhow::Error {
     )
 }
 
-/// A bundle that holds, but is not all that this home asks of one, is handed over with a warning: it is logged as exported, and nothing
-/// in it is wrong.
+/// Hands over, with a warning, a bundle that verifies but lacks something that this home requires. It is logged as exported, and
+/// nothing in it is wrong.
 fn handed_over(report: &Report, out: &Path) -> anyhow::Result<()> {
     if report.exit_code() == 0 {
         return Ok(());
@@ -212,7 +212,7 @@ async fn export(
             sums.insert(name, Digest::of(text.as_bytes()))?;
         }
     }
-    // Checked before signing: a collector that sends more than was asked, or a part in place of the whole, gets no signature.
+    // Check before signing: a collector that sends more than was requested, or a part instead of the whole, gets no signature.
     let selection = wanted.check(dir, &sums)?;
     let encoded = sums.encode();
     let armour = session.config.signer().sign(SUMS_NAMESPACE, &encoded)?;
@@ -299,7 +299,7 @@ async fn record(
     Ok(())
 }
 
-/// The fields of an export's act: which demand was waived, and which part of the incident this is.
+/// The fields of an export's act: the waived demand, and which part of the incident this is.
 fn fields_of(overview: &Overview, selection: &Selection) -> Vec<(String, String)> {
     let waived = overview.without_quorum.then_some(WITHOUT_QUORUM_FIELD);
     let mut fields: Vec<_> =

@@ -218,12 +218,12 @@ async fn conclude(
     targets: &TargetSet,
     last: v1::OrderProgress,
 ) -> anyhow::Result<()> {
-    // Read again: a receipt is checked against the ledger as it is now.
+    // Read the directory again: a receipt is checked against the ledger as it is now.
     let directory = session.directory().await?;
     let (mut values, mut rows) = (Vec::new(), Vec::new());
     let (mut not_stored, mut degraded) = (0_usize, Vec::new());
     for target in targets.targets() {
-        // An unknown state of a newer collector is shown as it is worded, and counts as not stored.
+        // A newer collector may send an unknown state. It is shown as worded and counts as not stored.
         let is_stored = |attempt: &v1::AttemptRow| attempt.state.parse().is_ok_and(AttemptState::is_stored);
         let newest = last
             .attempts
@@ -231,7 +231,7 @@ async fn conclude(
             .filter(|attempt| attempt.endpoint == target.endpoint.as_str())
             .max_by_key(|attempt| (is_stored(attempt), attempt.attempt));
         let mut state = newest.map_or(AttemptState::Waiting.as_str(), |attempt| &attempt.state).to_owned();
-        // A target that nobody has begun with has no collection yet.
+        // A target that has not begun has no collection yet.
         let mut collection = newest.map(|attempt| attempt.collection.clone()).unwrap_or_default();
         let detail = newest.map(|attempt| attempt.detail.clone()).unwrap_or_default();
         let mut items = 0;

@@ -141,7 +141,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
     };
     let signed = session.sign(&token, &roster, &[Role::EndpointAdmin])?;
     let digest = signed.digest();
-    // Stored before the collector learns of it, so that this home can later compare an enrolment with its token.
+    // Store the token before the collector learns of it, so that this home can later compare an enrolment with its token.
     session.home.write(&format!("tokens/{digest}.signed"), &signed.encode())?;
     let string = TokenString::new(signed.clone(), key).map_err(|cause| could_not(because(&cause), ""))?;
 

@@ -1,4 +1,4 @@
-//! `exhibit order`: shows what was asked, of whom and how far it is; approves, rejects and cancels.
+//! `exhibit order`: shows an order with its targets and progress; approves, rejects and cancels it.
 //! Guarantee: an order is shown from its signed bytes, after its signature verified, so that an approver sees exactly what was signed.
 //! Not here: issuing (`collect`).
 

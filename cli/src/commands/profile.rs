@@ -1,4 +1,4 @@
-//! `exhibit profile`: lists profiles, shows what one takes, and reports what is wrong with one.
+//! `exhibit profile`: lists profiles, prints a profile, and checks one for faults.
 
 use std::path::PathBuf;
 

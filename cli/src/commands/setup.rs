@@ -141,7 +141,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     if let Some(pem) = tsa {
         home.write("trust/tsa.pem", &pem)?;
     }
-    // Written last: a home without settings counts as not set up, so a crash before this line leaves nothing that anybody would use.
+    // Write the settings last. A home without them counts as not set up, so a crash before this line leaves nothing that anybody would use.
     home.write_config(&Config {
         deployment: card.deployment.clone(),
         collector: card.collector.clone(),

@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-/// Fails when a check failed or could not be made.
+/// Fails if a check failed or could not be made.
 pub fn run(args: Args, output: Output) -> anyhow::Result<()> {
     let report = verify(&args.bundle, &args.trust, args.without_quorum, output)?;
     output.result(&report, || report.text())?;

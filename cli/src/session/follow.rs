@@ -9,8 +9,8 @@ use crate::log_keys;
 use crate::pins::Pins;
 
 impl Session {
-    /// Asks which key signs the ledger, and pins the newest key if the line of changes holds.
-    /// Fails when the line that is shown does not hold, or is not the one accepted before.
+    /// Asks which key signs the ledger, and pins the newest key if the line of changes is valid.
+    /// Fails if the line is not valid, or differs from the one accepted before.
     pub async fn follow_log_keys(&mut self) -> anyhow::Result<()> {
         let mut client = proto::service::ledger_client(self.channel());
         let shown = match client.log_keys(v1::LogKeysRequest {}).await {

@@ -14,7 +14,7 @@ use crate::roster::{AdmittedRoster, Role, Roster};
 use crate::signed::Signed;
 use crate::time::Time;
 
-/// What steps 4 to 9 found out.
+/// The results of steps 4 to 9.
 pub(super) struct Proof {
     pub(super) issuer_key: PublicKey,
     pub(super) approvers: BTreeMap<PersonId, PublicKey>,
@@ -22,7 +22,7 @@ pub(super) struct Proof {
     pub(super) cosigners: Vec<(String, u64)>,
 }
 
-/// Step 3: the newest roster that the authority signed, which may not be older than any seen.
+/// Step 3: finds the newest roster that the authority signed. It may not be older than any roster seen before.
 pub(super) fn roster(
     parsed: &Parsed<'_>,
     pins: &Pins<'_>,
@@ -113,8 +113,8 @@ fn time(order: &Order, roster: &Roster, judged_at: Time) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// Step 7: distinct persons, none of them the issuer. An approval that does not hold is refused even when none is
-/// needed: whoever delivers it has something wrong.
+/// Step 7: distinct persons, none of them the issuer. An invalid approval is refused even if none is
+/// needed, because it shows that something is wrong with whoever delivers it.
 fn approvers(parsed: &Parsed<'_>, roster: &Roster) -> Result<BTreeMap<PersonId, PublicKey>, Refusal> {
     let refuse = |detail: String| Refusal::new(Reason::Approvals, detail);
     let mut persons = BTreeMap::new();
@@ -132,7 +132,7 @@ fn approvers(parsed: &Parsed<'_>, roster: &Roster) -> Result<BTreeMap<PersonId, 
         }
         persons.insert(approver.clone(), key);
     }
-    // The rule is applied to what the plan is, or a false label would pass here and be named for the label only.
+    // Apply the rule to the plan's real sensitivity. Otherwise a false label would pass here and fail only as a wrong label.
     if roster.needs_approval(parsed.order.plan.sensitivity()) && persons.is_empty() {
         return Err(refuse("the roster asks for a second person".to_owned()));
     }
@@ -162,7 +162,7 @@ fn logged(parsed: &Parsed<'_>, pins: &Pins<'_>, memory: &Memory<'_>) -> Result<l
     let verify = |one: &Logged| {
         one.proof.verify(&one.leaf, pins.log).map_err(|error| Refusal::because(Reason::Ledger, &error))
     };
-    // All have the same note, so the answer about the first is that about each.
+    // All proofs have the same note, so the answer about the first holds for each.
     let verified: Vec<_> = all().map(verify).collect::<Result<_, _>>()?;
     let verified = verified.into_iter().next().ok_or_else(|| refuse("no proof"))?;
     let origin = format!("exhibit/{}", pins.deployment);
@@ -177,7 +177,7 @@ fn logged(parsed: &Parsed<'_>, pins: &Pins<'_>, memory: &Memory<'_>) -> Result<l
     Ok(verified)
 }
 
-/// The entry is of that type, in the order's incident, and records that document.
+/// Checks that the entry is of that type, in the order's incident, and records that document.
 fn entry(parsed: &Parsed<'_>, logged: &Logged, kind: EntryType, event: Digest) -> Result<(), Refusal> {
     let envelope = &logged.entry.envelope;
     let incident = envelope.incident.incident() == Some(&parsed.order.incident);

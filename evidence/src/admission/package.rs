@@ -1,4 +1,4 @@
-//! What an endpoint receives with an order, and steps 1 and 2: it can be read, and it is meant for this deployment.
+//! The package that an endpoint receives with an order, and steps 1 and 2: it can be read, and it is meant for this deployment.
 
 use ledger::ProofFile;
 
@@ -10,7 +10,7 @@ use crate::order::{Approval, Order, TargetProof};
 use crate::roster::Roster;
 use crate::signed::Signed;
 
-/// Most rosters of one package: an endpoint that was off for years catches up in several.
+/// Most rosters of one package. An endpoint that was off for years catches up over several packages.
 const ROSTERS_MAX: usize = 64;
 
 /// Most approvals of one package.
@@ -21,7 +21,7 @@ const APPROVALS_MAX: usize = 16;
 pub struct Package<'a> {
     /// The order: document and signature.
     pub order: &'a [u8],
-    /// Rosters after the one the endpoint has, in rising version; may be empty.
+    /// Rosters after the one that the endpoint has, in rising version; may be empty.
     pub rosters: Vec<&'a [u8]>,
     /// Approvals: documents and signatures.
     pub approvals: Vec<&'a [u8]>,
@@ -31,7 +31,7 @@ pub struct Package<'a> {
     pub issued: Proven<'a>,
     /// The entries `order.approved`, one for each approval, in the same sequence.
     pub approved: Vec<Proven<'a>>,
-    /// From the checkpoint the endpoint has to the one inside `issued`.
+    /// The proof from the endpoint's checkpoint to the one inside `issued`.
     pub consistency: Vec<ledger::Hash>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Parsed<'a> {
     pub(super) consistency: &'a [ledger::Hash],
 }
 
-/// An entry after step 1; its proof is still to be verified.
+/// An entry after step 1. Its proof is not verified yet.
 pub(super) struct Logged {
     pub(super) entry: Entry,
     pub(super) leaf: ledger::Hash,

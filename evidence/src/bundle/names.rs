@@ -1,7 +1,7 @@
-//! Names of a bundle's files: which may stand in a bundle, and which SHA256SUMS does not cover.
+//! Names of a bundle's files: the permitted ones, and those that SHA256SUMS does not cover.
 //! Guarantee: a name that passes [`check_name`] cannot leave the bundle's folder and cannot hide in it.
 
-/// Most time stamps over one thing: each is of another authority.
+/// Most time stamps over one file. Each is from another authority.
 pub const STAMPS_MAX: usize = 4;
 
 /// Stamps over SHA256SUMS, in this order and without a gap.
@@ -30,7 +30,7 @@ pub const UNCOVERED: [&str; 10] = [
     "export/entry.tlog-proof",
 ];
 
-/// Most files of one bundle: a million custody entries with their proofs and then some; bounds a verifier's memory.
+/// Most files of one bundle: enough for a million custody entries with their proofs and more. It bounds a verifier's memory.
 pub const FILES_MAX: usize = 4 << 20;
 
 /// Checks a file name: relative, at most six components of `A-Z a-z 0-9 . _ # -`, none empty or beginning with a dot, at most 200 bytes.
@@ -49,7 +49,7 @@ pub fn check_name(name: &str) -> Result<(), BundleError> {
     }
 }
 
-/// Bytes that are no bundle file of ours.
+/// Why bytes cannot be a file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {

@@ -13,7 +13,7 @@ document_type!(
     BundleVersion, "exhibit-bundle-v1"
 );
 
-/// `bundle.json`: what the exporter says is inside. A verifier checks each field against signed bytes and believes none of them.
+/// `bundle.json`: the exporter's statement of the content. A verifier checks each field against signed bytes and believes none of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overview {
@@ -28,7 +28,7 @@ pub struct Overview {
     pub exported: Time,
     /// Who exports and signs SHA256SUMS.
     pub by: Actor,
-    /// Sequence number of the incident's last entry in here.
+    /// Sequence number of the incident's last entry in this bundle.
     pub head_seq: u64,
     /// Its leaf hash.
     pub head: Digest,
@@ -38,14 +38,14 @@ pub struct Overview {
     pub collections: Vec<Digest>,
     /// True for a selective production: some of the evidence is left out on purpose.
     pub partial: bool,
-    /// Whether `ledger/checkpoint` had the quorum of cosigners that the collector's policy asks for; false where it asks for none.
+    /// True if `ledger/checkpoint` had the quorum of cosigners that the collector's policy asks for. False if it asks for none.
     pub quorum: bool,
-    /// The exporter took it without the quorum that was asked for. Left out unless it is so.
+    /// True if the exporter exported without the required quorum. Left out otherwise.
     #[serde(default, skip_serializing_if = "is_not", deserialize_with = "only_true")]
     pub without_quorum: bool,
 }
 
-/// Field of the act of `bundle.exported` that says what [`Overview::without_quorum`] says.
+/// The field in the act of `bundle.exported` that repeats [`Overview::without_quorum`].
 pub const WITHOUT_QUORUM_FIELD: (&str, &str) = ("without_quorum", "yes");
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]

@@ -14,10 +14,10 @@ use crate::container::OUTCOMES_NAME;
 use crate::digest::{Digest, Hasher};
 use crate::item::ItemRecord;
 
-/// Most items of one production: each is a read of its own, and more than that is an export of the whole.
+/// Most items of one production. Each is a read of its own; to hand over more, export the whole.
 pub const ITEMS_MAX: usize = 10_000;
 
-/// Most selectors of one production: with [`selector::SELECTOR_BYTES_MAX`] they stay below the wire's message.
+/// Most selectors of one production. With [`selector::SELECTOR_BYTES_MAX`] they stay below the wire's limit for a message.
 pub const SELECTORS_MAX: usize = 1024;
 
 /// The chosen items: collection → ordinals.
@@ -31,7 +31,7 @@ impl Selection {
         Self::default()
     }
 
-    /// Chooses an item; false when it was chosen already.
+    /// Chooses an item. False if it was chosen already.
     pub fn insert(&mut self, collection: Digest, n: u64) -> bool {
         self.0.entry(collection).or_default().insert(n)
     }
@@ -70,7 +70,7 @@ impl Selection {
         hasher.finish()
     }
 
-    /// The fields by which acts say that an export was partial, sorted.
+    /// The fields, sorted, with which acts state that an export was partial.
     #[must_use]
     pub fn fields(&self) -> [(&'static str, String); 3] {
         [
@@ -108,13 +108,13 @@ impl ItemFile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unproducible {
-    /// Its lines are the records of others.
+    /// The item's lines are the records of other items.
     #[error("item {n} lists what became of other items: it names its neighbours")]
     Outcomes { n: u64 },
     /// A sparse file too large to have a digest of its logical content.
     #[error("item {n} is a sparse file without a digest of its whole content")]
     NoDigest { n: u64 },
-    /// Its record names the item that holds the content.
+    /// The item's record names another item, which holds the content.
     #[error("item {n} is a hard link, and its record names item {holder}, which is not chosen")]
     Link {
         n: u64,
@@ -123,16 +123,16 @@ pub enum Unproducible {
     },
 }
 
-/// True for the members whose lines are the records of other items.
+/// True for members whose lines are the records of other items.
 #[must_use]
 pub(crate) fn is_outcomes(path: &[u8]) -> bool {
     path == OUTCOMES_NAME.as_bytes() || path.starts_with(b"live/outcomes.")
 }
 
-/// Checks that a record can be shown, when these items of its collection are.
+/// Checks that a record can be shown together with the chosen items of its collection.
 ///
 /// # Errors
-/// [`Unproducible`] says what it would tell of others, or what cannot be checked.
+/// [`Unproducible`] says what the record would reveal about other items, or what cannot be checked.
 pub fn check_producible(record: &ItemRecord, chosen: &BTreeSet<u64>) -> Result<(), Unproducible> {
     let n = record.n;
     match &record.link {

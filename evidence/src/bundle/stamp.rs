@@ -1,9 +1,8 @@
-//! RFC 3161 stamps: a third party's word that bytes existed at a time.
+//! RFC 3161 stamps: a third party states that bytes existed at a time.
 //!
-//! Guarantee: a stamp counts only when its one signer chains to a pinned certificate, at the time it names, with the time-stamping key
-//! usage,
-//! and its imprint is that of the data. Not here: revocation (offline there is none), asking an authority over the network (crate
-//! `server`).
+//! Guarantee: a stamp counts only if its one signer chains to a pinned certificate at the stamp's time, with the time-stamping key
+//! usage, and if its imprint is that of the data. Not here: revocation (there is none offline), asking an authority over the network
+//! (crate `server`).
 //!
 //! Why not a library: the one that fits refuses RSA signers and fractions of a second, which most public authorities use.
 

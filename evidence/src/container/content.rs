@@ -1,4 +1,4 @@
-//! One member's content on its way: logical and read digests, holes, gaps.
+//! The content of one member as it streams: logical and read digests, holes, gaps.
 //!
 //! The record passed [`ItemRecord::check`]: its runs ascend within `size`, which is below 2^53, so no sum overflows.
 
@@ -8,7 +8,7 @@ use crate::length::{len, to_usize};
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// Whether bytes were read from the source or stand in for what could not be read.
+/// Whether bytes were read from the source or replace bytes that could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     Read,
@@ -19,14 +19,14 @@ pub(super) enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotZero(pub(super) u64);
 
-/// Position and digests in a member's content. Takes data bytes as they lie in the tar, behind the map.
+/// Position and digests in a member's content. Takes data bytes as they lie in the tar, after the map.
 pub(super) struct Content {
     runs: Vec<(u64, u64)>,
     run: usize,
     in_run: u64,
     hashed: u64,
     size: u64,
-    /// Data bytes that have not come yet.
+    /// Number of data bytes that have not come yet.
     left: u64,
     logical: Option<Hasher>,
     read: Option<Hasher>,
@@ -68,13 +68,13 @@ impl Content {
         }
     }
 
-    /// Logical offset of the next data byte, and how many follow it in its run. `None` behind the last.
+    /// Logical offset of the next data byte, and how many follow it in its run. `None` after the last.
     pub(super) fn position(&self) -> Option<(u64, u64)> {
         let (off, len) = self.runs.get(self.run)?;
         Some((off + self.in_run, len - self.in_run))
     }
 
-    /// Data bytes that have not come yet.
+    /// Number of data bytes that have not come yet.
     pub(super) fn left(&self) -> u64 {
         self.left
     }
@@ -85,7 +85,7 @@ impl Content {
         self.hash_zeros(off);
         if origin == Origin::Fill && !self.has_gaps {
             self.has_gaps = true;
-            // Up to the first gap both digests saw the same bytes.
+            // Before the first gap, both digests have seen the same bytes.
             if self.read.is_none() {
                 self.read.clone_from(&self.logical);
             }
@@ -106,7 +106,7 @@ impl Content {
         }
     }
 
-    /// Takes the next data bytes, told apart by `gaps` (of the whole member); those in a gap must be zeros.
+    /// Takes the next data bytes and tells gaps from data by `gaps` (of the whole member). Bytes in a gap must be zeros.
     pub(super) fn feed(&mut self, mut bytes: &[u8], gaps: &[Gap]) -> Result<(), NotZero> {
         let Some((start, _)) = self.position() else {
             return Ok(());

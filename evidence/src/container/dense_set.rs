@@ -1,11 +1,11 @@
-//! A set that only grows, in the size of its members.
+//! A set that only grows, and takes hardly more memory than its members.
 //!
 //! Guarantee: a million members of 8 bytes take 8 MiB and about 1 MiB more, even while the set grows. A hash table
-//! doubles instead, and holds the old and the new one at that moment. Not here: what the members stand for.
+//! doubles instead, and holds the old and the new table at that moment. Not here: the meaning of the members.
 
 use std::collections::BTreeSet;
 
-/// Newcomers kept apart before they are merged: about 1 MiB.
+/// Most new members that are kept apart before they are merged: about 1 MiB.
 const FRESH_MAX: usize = 1 << 15;
 
 /// Room added at a time, in members.

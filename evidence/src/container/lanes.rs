@@ -1,4 +1,4 @@
-//! Ordered compression on several threads. Frames leave in the order they came, whichever lane was faster.
+//! Ordered compression on several threads. Frames leave in the order in which they came, whichever thread was faster.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use crate::frames::{Compressor, FrameError};
 use crate::length::to_u64;
 
-/// A compressed frame and the buffer its plain bytes came in, to be used again.
+/// A compressed frame, and the buffer of its plain bytes for reuse.
 pub(super) struct Done {
     pub(super) frame: Vec<u8>,
     pub(super) plain: Vec<u8>,
@@ -23,7 +23,7 @@ struct Job {
 type Answer = (u64, Result<Done, FrameError>);
 
 enum Pool {
-    /// No thread: compressed as it is submitted.
+    /// No thread: a frame is compressed when it is submitted.
     Inline(Compressor),
     Threads {
         jobs: Option<SyncSender<Job>>,
@@ -32,7 +32,7 @@ enum Pool {
     },
 }
 
-/// The lanes. At most `2 × lanes` frames are under way, so memory is bounded at about 2 MiB for each of them.
+/// The threads. At most `2 × lanes` frames are under way, which bounds the memory at about 2 MiB for each frame.
 pub(super) struct Lanes {
     pool: Pool,
     submitted: u64,
@@ -67,7 +67,7 @@ impl Lanes {
         Ok(Self { pool, submitted: 0, taken: 0, under_way_max, early, ready, spare })
     }
 
-    /// Hands over the next frame's plain bytes; waits while too many are under way.
+    /// Hands over the next frame's plain bytes. Waits while too many frames are under way.
     pub(super) fn submit(&mut self, plain: Vec<u8>) -> Result<(), LanesError> {
         while self.under_way() >= self.under_way_max {
             self.wait()?;
@@ -108,7 +108,7 @@ impl Lanes {
         }
     }
 
-    /// The next frame in order, waiting for it; `None` when nothing is under way.
+    /// The next frame in order. Waits for it; `None` if nothing is under way.
     pub(super) fn take_all(&mut self) -> Result<Option<Done>, LanesError> {
         while self.ready.is_empty() && self.under_way() > 0 {
             self.wait()?;
@@ -151,7 +151,7 @@ impl Drop for Lanes {
             // Closing the queue ends the workers.
             drop(jobs.take());
             for worker in workers.drain(..) {
-                // A worker that panicked has already failed the writer; there is nobody left to tell.
+                // A worker that panicked has already failed the writer. Nobody is left to tell.
                 drop(worker.join());
             }
         }

@@ -24,7 +24,7 @@ impl<'a> LogicalContent<'a> {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`NotTheContent`] for bytes behind the end, or others than zero where the record has a hole or a gap.
+    /// [`NotTheContent`] for bytes past the end, or for non-zero bytes where the record has a hole or a gap.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), NotTheContent> {
         while !bytes.is_empty() {
             let (off, in_run) = self.content.position().unwrap_or((self.size, 0));
@@ -51,7 +51,7 @@ impl<'a> LogicalContent<'a> {
     /// Checks length and digests.
     ///
     /// # Errors
-    /// [`NotTheContent`] when they are not the record's.
+    /// [`NotTheContent`] if they are not the record's.
     pub fn finish(self) -> Result<(), NotTheContent> {
         if self.at != self.size {
             return Err(NotTheContent::Length { size: self.size });
@@ -64,7 +64,7 @@ impl<'a> LogicalContent<'a> {
     }
 }
 
-/// Bytes that are not those of the record.
+/// The bytes are not the record's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotTheContent {

@@ -1,4 +1,4 @@
-//! How a container can break its grammar: one variant a defect, naming item and plain offset.
+//! The ways in which a container can break its grammar: one variant for each defect, with item and plain offset.
 
 use crate::frames::FrameError;
 use crate::item::RecordError;
@@ -9,10 +9,10 @@ use crate::seal::{ChainError, SealError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// An earlier segment failed; nothing behind it can be judged.
+    /// An earlier segment failed. Nothing after it can be judged.
     #[error("an earlier segment was malformed")]
     AfterFailure,
-    /// The seal is no seal, or not the sealer's.
+    /// The seal is malformed, or the sealer did not sign it.
     #[error("seal of segment {index}")]
     Seal {
         /// Segment expected.
@@ -23,7 +23,7 @@ pub enum Malformed {
     /// The seal does not continue the chain.
     #[error("seal chain")]
     Chain(#[source] ChainError),
-    /// The segment's length is not the seal's.
+    /// The segment's length differs from the seal's.
     #[error("segment {index} has {actual} bytes, its seal says {stated}")]
     SegmentLength {
         index: u64,
@@ -32,16 +32,16 @@ pub enum Malformed {
         /// Of the bytes.
         actual: u64,
     },
-    /// The segment's digest is not the seal's.
+    /// The segment's digest differs from the seal's.
     #[error("segment {index} is not the bytes its seal names")]
     SegmentDigest { index: u64 },
-    /// The segment passes 16 MiB stored or 64 MiB plain.
+    /// The segment exceeds 16 MiB stored or 64 MiB plain.
     #[error("segment {index} is over {limit}")]
     SegmentTooLarge { index: u64, limit: &'static str },
-    /// A segment that is not the final one ends inside a frame's worth of plain bytes.
+    /// A segment that is not the final one ends inside a full frame of plain bytes.
     #[error("segment {index} does not end at a whole MiB")]
     SegmentEnd { index: u64 },
-    /// A limit of the order is passed.
+    /// The container exceeds a limit of the order.
     #[error("limit {limit} of the order is passed at segment {index}")]
     Limit {
         index: u64,
@@ -57,10 +57,10 @@ pub enum Malformed {
         #[source]
         source: FrameError,
     },
-    /// The final segment has no seek table, or another than its frames give.
+    /// The final segment has no seek table, or one that differs from its frames.
     #[error("seek table is not that of the frames")]
     SeekTable,
-    /// Bytes stand behind the last frame, or behind the seek table.
+    /// Bytes follow the last frame, or the seek table.
     #[error("{len} bytes stand behind the end of segment {index}")]
     TrailingBytes { index: u64, len: u64 },
     /// A record line breaks the rules.
@@ -71,7 +71,7 @@ pub enum Malformed {
         #[source]
         source: RecordError,
     },
-    /// A record has another ordinal than its place.
+    /// A record's ordinal differs from its place.
     #[error("record {stated} stands where record {item} must stand")]
     Ordinal {
         /// Ordinal expected.
@@ -82,21 +82,21 @@ pub enum Malformed {
     /// The seal has more or fewer records than its header says.
     #[error("seal of segment {index} does not have the number of records it says")]
     RecordCount { index: u64 },
-    /// A record's member starts or has its content elsewhere than the stream is.
+    /// A record places its member or its content elsewhere than the stream does.
     #[error("record {item} places its member wrongly at offset {offset}")]
     MemberOffset {
         item: u64,
         /// Plain offset where the stream is.
         offset: u64,
     },
-    /// No tar header can be made of the record.
+    /// The record does not make a tar header.
     #[error("tar header of item {item}")]
     TarHeader {
         item: u64,
         #[source]
         source: TarError,
     },
-    /// The stream has other header or map bytes than the record gives.
+    /// The header or map bytes in the stream differ from those that the record makes.
     #[error("tar header of item {item} is not that of its record, at offset {offset}")]
     HeaderMismatch {
         item: u64,
@@ -120,13 +120,13 @@ pub enum Malformed {
     /// `sha256` is not the content's.
     #[error("sha256 of item {item} is not that of its content")]
     ContentDigest { item: u64 },
-    /// `sha256_read` is not that of the bytes read.
+    /// `sha256_read` is not the digest of the bytes read.
     #[error("sha256_read of item {item} is not that of the bytes read")]
     ReadDigest { item: u64 },
     /// Two members have one name.
     #[error("item {item} has the name of an earlier member")]
     DuplicateName { item: u64 },
-    /// A member lies below one that is no directory.
+    /// A member lies below one that is not a directory.
     #[error("item {item} lies below a member that is no directory")]
     BelowOther { item: u64 },
     /// A hard link names no earlier member with its size and digest.
@@ -136,19 +136,19 @@ pub enum Malformed {
     #[error("plain bytes at offset {offset} belong to no record")]
     Unexplained { offset: u64 },
     /// The record stands in an earlier seal than the one in whose segment its member ends, or an open record's member
-    /// ended already.
+    /// had ended already.
     #[error("record {item} stands in the wrong seal")]
     WrongSeal { item: u64 },
     /// A record contradicts the open record of the same item in the seal before.
     #[error("record {item} contradicts its open record")]
     OpenContradicted { item: u64 },
-    /// The stream does not end in 1024 zeros behind the outcomes.
+    /// The stream does not end in 1024 zeros after the outcomes.
     #[error("end blocks are wrong at offset {offset}")]
     EndBlocks { offset: u64 },
     /// An outcomes member has a wrong name or record.
     #[error("item {item} is no outcomes member in its place")]
     OutcomesMember { item: u64 },
-    /// The outcomes members are not the lines of the items that are not ok.
+    /// The outcomes members are not the lines of the items whose outcome is not `ok`.
     #[error("live/outcomes.jsonl is not what the records give")]
     OutcomesContent,
     /// The last segment is not final.

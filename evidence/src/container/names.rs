@@ -1,4 +1,4 @@
-//! Member names already used, at 8 bytes a name.
+//! The member names in use, at 8 bytes for each name.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -9,9 +9,9 @@ use crate::digest::Digest;
 /// Why a name cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clash {
-    /// It is a member already: two readers would show two contents.
+    /// The name is a member already: two readers would show two contents.
     Duplicate,
-    /// It lies below a member that is no directory: extraction would pass through a symlink.
+    /// The name lies below a member that is not a directory: extraction would pass through a symlink.
     BelowOther,
 }
 
@@ -50,14 +50,14 @@ impl<S: BuildHasher<Hasher: Clone>> Names<S> {
 const OTHER: u8 = 0;
 const DIRECTORY: u8 = 1;
 
-/// The kind comes last, so that the state of a name goes on to be that of what lies below it.
+/// The kind comes last, so that the hash state of a name continues as the state of the names below it.
 fn tag<H: Hasher + Clone>(prefix: &H, kind: u8) -> u64 {
     let mut tag = prefix.clone();
     tag.write_u8(kind);
     tag.finish()
 }
 
-/// Members that a later hard link may name, as one keyed hash each of all that the link repeats.
+/// Members that a later hard link may name. Each is one keyed hash of everything that the link repeats.
 #[derive(Default)]
 pub(super) struct LinkTargets {
     key: RandomState,

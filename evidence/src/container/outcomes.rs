@@ -1,4 +1,4 @@
-//! `live/outcomes.jsonl`: the warning in the tar itself. Its content is a function of the records.
+//! `live/outcomes.jsonl`: the warning inside the tar itself. Its content is a function of the records.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ struct Line<'a> {
     note: Option<&'a str>,
 }
 
-/// The line of an item that is not ok, with its LF; `None` for one that is.
+/// The line, with LF, of an item whose outcome is not `ok`; `None` for any other item.
 pub(super) fn line(record: &ItemRecord) -> Option<Vec<u8>> {
     if record.outcome.is_ok() {
         return None;

@@ -1,7 +1,7 @@
 //! Reads one item out of a container, by its record and the seek table.
 //!
-//! Guarantee: [`ItemReader::finish`] checks the content's digest; bytes that came out before it returned are not
-//! verified. The reader does no I/O: the caller fetches the ranges, so a store may be asked asynchronously.
+//! Guarantee: [`ItemReader::finish`] checks the content's digest. Bytes that came out earlier are not
+//! verified before it returns. The reader does no I/O: the caller fetches the ranges, so it may ask a store asynchronously.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::length::{len, to_u64, to_usize};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError<E> {
-    /// Directory, symlink, hard link (read the item it names) or item without member.
+    /// A directory, symlink, hard link (read the item that it names) or item without member.
     #[error("item has no content of its own")]
     NoContent,
     /// The record places it outside the container.
@@ -29,13 +29,13 @@ pub enum ReadError<E> {
         #[source]
         source: FrameError,
     },
-    /// The sparse map or a gap is not what the record says, or the fetched range had another length.
+    /// The sparse map or a gap differs from the record, or the fetched range had another length.
     #[error("content does not have the form its record gives")]
     Form,
-    /// The content's digest is not the record's: what came out is not the evidence.
+    /// The content's digest is not the record's: the bytes that came out are not the evidence.
     #[error("content is not the one its record names")]
     Digest,
-    /// Fewer frames were fed than asked for.
+    /// Too few frames were fed.
     #[error("content is incomplete")]
     Incomplete,
     /// The source of ranges failed.
@@ -76,7 +76,7 @@ impl<'a> ItemReader<'a> {
         Ok(Self { record, table, decoder, plain, at, end, map, map_at: 0, content, shown: 0 })
     }
 
-    /// Stored range of the container to fetch next; at most one frame, about 1 MiB.
+    /// Stored range of the container to fetch next: at most one frame, about 1 MiB.
     #[must_use]
     pub fn next_range(&self) -> Option<Range<u64>> {
         if self.at >= self.end {
@@ -85,10 +85,10 @@ impl<'a> ItemReader<'a> {
         self.table.lookup(self.at).map(|(_, range)| range)
     }
 
-    /// Takes the bytes of [`Self::next_range`] and gives the content in them to `sink`.
+    /// Takes the bytes of [`Self::next_range`] and passes their content to `sink`.
     ///
     /// # Errors
-    /// [`ReadError`]; the item cannot be read on then.
+    /// [`ReadError`]. The item cannot be read any further.
     pub fn feed<E>(
         &mut self,
         stored: &[u8],
@@ -113,10 +113,10 @@ impl<'a> ItemReader<'a> {
         done
     }
 
-    /// Checks the digest of all that came out.
+    /// Checks the digest of all content that came out.
     ///
     /// # Errors
-    /// [`ReadError::Digest`] when it is not the record's.
+    /// [`ReadError::Digest`] if it is not the record's.
     pub fn finish<E>(mut self, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), ReadError<E>> {
         if self.at < self.end || self.content.left() > 0 || self.map_at < self.map.len() {
             return Err(ReadError::Incomplete);
@@ -166,11 +166,11 @@ impl<'a> ItemReader<'a> {
     }
 }
 
-/// Reads one item whole: `fetch` returns the bytes of a stored range of the container, `sink` takes logical content,
-/// holes as zeros.
+/// Reads one item whole. `fetch` returns the bytes of a stored range of the container; `sink` takes logical content,
+/// with holes as zeros.
 ///
 /// # Errors
-/// [`ReadError`]; what `sink` got is then not the evidence.
+/// [`ReadError`]. The bytes that `sink` got are then not the evidence.
 pub fn read_item<E>(
     record: &ItemRecord,
     table: &SeekTable,

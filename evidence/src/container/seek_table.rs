@@ -8,7 +8,7 @@ use crate::length::{to_u64, to_usize};
 const SKIPPABLE: [u8; 4] = [0x5e, 0x2a, 0x4d, 0x18];
 const SEEKABLE: [u8; 4] = [0xb1, 0xea, 0x92, 0x8f];
 
-/// Why bytes are no seek table of a container.
+/// Why bytes are not the seek table of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SeekTableError {
@@ -26,16 +26,16 @@ pub enum SeekTableError {
 /// Where each frame of a container lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeekTable {
-    /// Stored offset of each frame, and of what follows the last: never empty.
+    /// Stored offset of each frame, and the end of the last one. Never empty.
     starts: Vec<u64>,
     plain_len: u64,
 }
 
 impl SeekTable {
-    /// Length of the fixed end of a table, from which [`Self::table_len`] tells the rest.
+    /// Length of the fixed end of a table. [`Self::table_len`] computes the whole length from it.
     pub const FOOTER_BYTES: usize = 9;
 
-    /// A table of no frames, to be filled by [`Self::push`].
+    /// A table without frames. [`Self::push`] fills it.
     #[must_use]
     pub fn new() -> Self {
         Self { starts: vec![0], plain_len: 0 }
@@ -88,7 +88,7 @@ impl SeekTable {
     /// Length of the whole table, from the container's last nine bytes.
     ///
     /// # Errors
-    /// When they are not the end of a table.
+    /// If they are not the end of a table.
     pub fn table_len(footer: &[u8]) -> Result<usize, SeekTableError> {
         let Some((count, rest)) = footer.split_first_chunk::<4>() else {
             return Err(SeekTableError::Form);
@@ -106,7 +106,7 @@ impl SeekTable {
     /// Parses exactly one table.
     ///
     /// # Errors
-    /// When the bytes are not what [`Self::to_bytes`] gives for any container.
+    /// If [`Self::to_bytes`] would not write these bytes for any container.
     pub fn parse(bytes: &[u8]) -> Result<Self, SeekTableError> {
         let Some((rest, footer)) = bytes.split_last_chunk::<{ Self::FOOTER_BYTES }>() else {
             return Err(SeekTableError::Form);

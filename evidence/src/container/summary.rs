@@ -27,16 +27,16 @@ pub struct ContainerSummary {
     pub content_bytes: u64,
 }
 
-/// What a chain without final segment proves.
+/// What a chain without a final segment proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interrupted {
     /// The totals up to the last segment.
     pub summary: ContainerSummary,
-    /// The item that was being read, as far as it came.
+    /// The item that was being read when the collection ended, as far as it was read.
     pub open: Option<ItemRecord>,
 }
 
-/// Most different outcomes of a container: 64. Unknown ones are kept, and counting them takes memory.
+/// Most different outcomes of a container: 64. Unknown outcomes are kept, and counting them takes memory.
 const OUTCOMES_MAX: usize = 64;
 
 /// The running totals.
@@ -52,7 +52,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    /// Counts a final record and its line. `None` when the sum of sizes leaves 64 bits, which takes holes: sparse files
+    /// Counts a final record and its line. `None` if the sum of sizes exceeds 64 bits. Only holes can cause that: sparse files
     /// may claim 8 PiB each.
     #[must_use]
     pub(super) fn item(&mut self, record: &ItemRecord, line: &[u8]) -> Option<()> {

@@ -1,10 +1,10 @@
 //! Checks a container as it arrives, segment by segment.
 //!
-//! The records in a seal say what the plain bytes of its segment are. The verifier makes every tar header from its
-//! record and compares; it never parses tar. Where a segment ends inside a member, its seal carries an *open record*,
+//! The records in a seal describe the plain bytes of its segment. The verifier makes every tar header from its
+//! record and compares; it never parses tar. If a segment ends inside a member, its seal carries an *open record*,
 //! and each later record of that member must agree with it.
 //!
-//! Guarantee: memory is bounded by one frame, one header, about 5 MiB of records, and 9 to 18 bytes a member; work is
+//! Guarantee: memory is bounded by one frame, one header, about 5 MiB of records, and 9 to 18 bytes for each member. Work is
 //! bounded by the limits. Not here: storing, and what to do with a malformed container.
 
 mod expect;
@@ -35,7 +35,7 @@ pub struct SegmentReport {
     pub header: SealHeader,
     /// Its seal's digest.
     pub seal_digest: Digest,
-    /// The item that goes on in the next segment.
+    /// The item that continues in the next segment.
     pub open: Option<ItemRecord>,
 }
 
@@ -74,7 +74,7 @@ impl Verifier {
     /// A verifier for one container.
     ///
     /// # Errors
-    /// When the decoder cannot be allocated.
+    /// If the decoder cannot be allocated.
     pub fn new(expect: Expect) -> Result<Self, Malformed> {
         let decoder =
             FrameDecoder::new().map_err(|source| Malformed::Frame { index: 0, offset: 0, source })?;
@@ -99,8 +99,8 @@ impl Verifier {
         })
     }
 
-    /// Verifies the next segment. `on_item` gets each record whose item is verified, in order; should the segment fail
-    /// afterwards, the caller drops what it got of it.
+    /// Verifies the next segment. `on_item` gets each record whose item is verified, in order. If the segment fails
+    /// afterwards, the caller must drop the records that it got.
     ///
     /// # Errors
     /// [`Malformed`] names the first defect.
@@ -132,7 +132,7 @@ impl Verifier {
         Ok(self.totals.summary(self.plain, self.chain.head()))
     }
 
-    /// What is proven when no more segments come.
+    /// What the segments so far prove, if no more come.
     #[must_use]
     pub fn interrupted(&self) -> Interrupted {
         Interrupted {
@@ -141,7 +141,7 @@ impl Verifier {
         }
     }
 
-    /// The chain so far: what to answer a sender that asks where to go on.
+    /// The chain so far. It tells a sender where to continue.
     #[must_use]
     pub fn chain(&self) -> &ChainState {
         &self.chain
@@ -220,7 +220,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Behind the frames: nothing, or the seek table and nothing.
+    /// Checks that nothing follows the frames, or only the seek table.
     fn check_stored_end(&self, header: &SealHeader, stored: usize, rest: &[u8]) -> Result<(), Malformed> {
         let index = header.index;
         if to_u64(stored - rest.len()) > SEGMENT_STORED_MAX {
@@ -241,7 +241,7 @@ impl Verifier {
         lines: &mut Lines<'_>,
         on_item: OnItem<'_>,
     ) -> Result<(), Malformed> {
-        // A member cut by the segment before: its next record comes first in this seal.
+        // The previous segment cut a member: its next record comes first in this seal.
         if lines.taken == 0 && self.member.is_some() {
             self.continue_member(lines)?;
         }
@@ -271,7 +271,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// The next line of the seal with its raw bytes; an open record is the last.
+    /// The next line of the seal with its raw bytes. An open record is the last line.
     fn next_record(&mut self, lines: &mut Lines<'_>) -> Result<Option<(ItemRecord, Stage)>, Malformed> {
         let (index, item) = (lines.header.index, self.totals.items);
         let Some(line) = lines.records.next() else {
@@ -308,7 +308,7 @@ impl Verifier {
         Ok(Some((record, stage)))
     }
 
-    /// Replaces the open record by the one of this seal.
+    /// Replaces the open record with the one in this seal.
     fn continue_member(&mut self, lines: &mut Lines<'_>) -> Result<(), Malformed> {
         let item = self.totals.items;
         let Some((record, stage)) = self.next_record(lines)? else {
@@ -429,7 +429,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Behind the segment's last plain byte: items without member may follow, an open record must when one is due.
+    /// Reads the records after the segment's last plain byte: items without member may follow, and an open record must follow if one is
+    /// due.
     fn drain(&mut self, lines: &mut Lines<'_>, on_item: OnItem<'_>) -> Result<(), Malformed> {
         let index = lines.header.index;
         if let Some(member) = &self.member

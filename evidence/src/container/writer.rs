@@ -1,7 +1,7 @@
 //! The sealer's engine: items in, sealed segments out.
 //!
-//! Guarantee: each member name and each link target costs 9 to 18 bytes of memory; nothing else grows with the number
-//! or size of items. Every byte handed over is either in a segment or still in the writer, in the order it came.
+//! Guarantee: each member name and each link target costs 9 to 18 bytes of memory. Nothing else grows with the number
+//! or size of items. Every byte handed over is either in a segment or still in the writer, in the order in which it came.
 //! Not here: clocks, randomness (the caller gives a seed), sending.
 
 mod error;
@@ -48,7 +48,7 @@ pub struct Params {
     pub salt_seed: [u8; 32],
 }
 
-/// What is known at the end of a member with content.
+/// What the caller knows at the end of a member with content.
 #[derive(Debug, Clone)]
 pub struct MemberEnd {
     /// What became of it.
@@ -75,9 +75,9 @@ struct OpenMember {
     content: Content,
 }
 
-/// A record whose seal is not made yet.
+/// A record that waits for its seal.
 struct Waiting {
-    /// Plain offset that a segment must reach to carry it.
+    /// Plain offset that a segment must reach to carry the record.
     end: u64,
     /// Where its member starts, if it has one.
     at: Option<u64>,
@@ -95,7 +95,7 @@ pub struct Writer {
     targets: LinkTargets,
     totals: Totals,
     seek: SeekTable,
-    /// Plain bytes so far, those in `frame` included.
+    /// Plain bytes so far, including those in `frame`.
     plain: u64,
     frame: Vec<u8>,
     spare: Vec<Vec<u8>>,
@@ -116,7 +116,7 @@ impl Writer {
     /// A writer for one collection.
     ///
     /// # Errors
-    /// When compression cannot be set up.
+    /// If compression cannot be set up.
     pub fn new(params: Params, signer: SigningKey) -> Result<Self, WriteError> {
         let identity = Identity {
             deployment: params.deployment.clone(),
@@ -152,10 +152,11 @@ impl Writer {
         })
     }
 
-    /// Starts a file or stream. The record has kind, path, size, and what applies of `sparse`, `before`, `xattrs`,
-    /// `part`, `parent`; the writer sets the rest. Returns the ordinal.
+    /// Starts a file or stream. The caller sets kind, path, size, and those of `sparse`, `before`, `xattrs`,
+    /// `part` and `parent` that apply; the writer sets the rest. Returns the ordinal.
     ///
     /// # Errors
+    /// Refusals of [`WriteError`]. Nothing has been written then.
     /// Refusals of [`WriteError`]; nothing has been written then.
     pub fn begin_member(&mut self, record: ItemRecord) -> Result<u64, WriteError> {
         if outcomes::is_reserved(&record.path.0) {
@@ -164,10 +165,10 @@ impl Writer {
         self.begin(record)
     }
 
-    /// Takes the next content bytes: of a sparse member the data runs back to back.
+    /// Takes the next content bytes. For a sparse member, these are the data runs back to back.
     ///
     /// # Errors
-    /// [`WriteError::TooLong`] when there are more than promised: none has been taken then.
+    /// [`WriteError::TooLong`] if there are more than promised. None has been taken then.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), WriteError> {
         let open = self.open.as_mut().ok_or(WriteError::NoMemberOpen)?;
         let left = open.content.left();
@@ -190,10 +191,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the next `gap_len` content bytes as zeros and lists them as a gap. Of a sparse member, `gap_len` counts data bytes.
+    /// Writes the next `gap_len` content bytes as zeros and lists them as a gap. For a sparse member, `gap_len` counts data bytes.
     ///
     /// # Errors
-    /// [`WriteError::TooLong`], or [`WriteError::TooManyGaps`] unless it reaches the end of the content.
+    /// [`WriteError::TooLong`], or [`WriteError::TooManyGaps`] unless the gap reaches the end of the content.
     pub fn write_gap(&mut self, gap_len: u64, why: GapWhy, errno: Option<u32>) -> Result<(), WriteError> {
         let open = self.open.as_mut().ok_or(WriteError::NoMemberOpen)?;
         let total = open.content.left();
@@ -226,11 +227,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the open member and returns its final record: keep `n`, `member`, `size` and `sha256` where a later hard
+    /// Ends the open member and returns its final record. Keep `n`, `member`, `size` and `sha256` if a later hard
     /// link may need them.
     ///
     /// # Errors
-    /// [`WriteError::TooShort`], or [`WriteError::Record`] when `end` does not fit the content; the member is open still.
+    /// [`WriteError::TooShort`], or [`WriteError::Record`] if `end` does not match the content. The member stays open.
     pub fn end_member(&mut self, end: MemberEnd) -> Result<ItemRecord, WriteError> {
         let open = self.open.as_ref().ok_or(WriteError::NoMemberOpen)?;
         let left = open.content.left();
@@ -243,7 +244,7 @@ impl Writer {
         record.ended = end.ended;
         record.error = end.error;
         record.note = end.note;
-        // The digests are not there yet: placeholders of the right presence let the check run before anything is lost.
+        // The digests do not exist yet. Placeholders where they will be let the check run before anything is lost.
         let two = record.is_hash_left_out() || !record.gaps.is_empty();
         record.sha256 = (!record.is_hash_left_out()).then_some(Digest::ZERO);
         record.sha256_read = two.then_some(Digest::ZERO);
@@ -260,10 +261,10 @@ impl Writer {
     }
 
     /// Adds a directory, symlink or hard link: a member without content. A hard link carries `link`, and `size` and
-    /// `sha256` of the member it names.
+    /// `sha256` of the member that it names.
     ///
     /// # Errors
-    /// Refusals of [`WriteError`]; nothing has been written then.
+    /// Refusals of [`WriteError`]. Nothing has been written then.
     pub fn add_member(&mut self, mut record: ItemRecord) -> Result<ItemRecord, WriteError> {
         if record.link.is_none() {
             record.size = Some(0);
@@ -278,10 +279,10 @@ impl Writer {
         Ok(open.record)
     }
 
-    /// Adds an item without member: skipped, denied, absent, a special file.
+    /// Adds an item without member: skipped, denied, absent, or a special file.
     ///
     /// # Errors
-    /// Refusals of [`WriteError`]; nothing has been recorded then.
+    /// Refusals of [`WriteError`]. Nothing has been recorded then.
     pub fn record_only(&mut self, mut record: ItemRecord) -> Result<ItemRecord, WriteError> {
         if self.open.is_some() {
             return Err(WriteError::MemberOpen);
@@ -299,10 +300,10 @@ impl Writer {
         Ok(record)
     }
 
-    /// The next finished segment, sealed with the given clocks, if there is one.
+    /// The next finished segment, if there is one, sealed with the given clocks.
     ///
     /// # Errors
-    /// When compression or signing failed.
+    /// If compression or signing failed.
     pub fn poll_segment(&mut self, clocks: Clocks) -> Result<Option<SealedSegment>, WriteError> {
         while let Some(done) = self.lanes.next_done()? {
             self.place(done, false)?;
@@ -319,22 +320,22 @@ impl Writer {
         self.plain
     }
 
-    /// Items so far, the open one not counted.
+    /// Number of items so far, without the open one.
     #[must_use]
     pub fn items(&self) -> u64 {
         self.totals.items
     }
 
-    /// Stored bytes in segments so far, unsealed ones included.
+    /// Stored bytes in segments so far, including unsealed ones.
     #[must_use]
     pub fn stored_len(&self) -> u64 {
         self.seek.stored_len()
     }
 
-    /// Ends the container: outcomes, end blocks, seek table. Returns the segments not polled yet, the final one last.
+    /// Ends the container: outcomes, end blocks, seek table. Returns the segments that were not polled yet, the final one last.
     ///
     /// # Errors
-    /// [`WriteError::MemberOpen`], or when compression or signing failed.
+    /// [`WriteError::MemberOpen`], or an error of compression or signing.
     #[must_use = "the container is lost without its last segment"]
     pub fn finish(mut self, clocks: Clocks) -> Result<(Vec<SealedSegment>, ContainerSummary), WriteError> {
         if self.open.is_some() {

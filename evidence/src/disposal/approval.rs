@@ -1,4 +1,4 @@
-//! One person's approval of a plan: as the chain is folded, and as a certificate prints it.
+//! One person's approval of a plan, in the form of the chain and in the form that a certificate prints.
 
 use serde::Serialize;
 

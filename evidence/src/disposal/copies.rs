@@ -1,6 +1,6 @@
-//! What a chain says of the copies of the objects to destroy: who must still report, where a copy may be missing, which
-//! texts stay. Guarantee: collector, mirror and verifier come to the same answer, because all of them ask this module.
-//! Not here: what a store or mirror really has.
+//! What a chain says about the copies of the objects to destroy: which places must still report, where a copy may be missing, which
+//! texts stay. Guarantee: collector, mirror and verifier get the same answer, because all of them ask this module.
+//! Not here: the copies that a store or mirror really has.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +10,21 @@ use crate::id::MirrorId;
 use crate::length::to_u64;
 use crate::time::Time;
 
-/// What the chain of one incident says of a text that it names.
+/// What the chain of one incident says about a text that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// Behind the last entry that names it, reasons of approvals aside.
+    /// Just past the last entry that names it, not counting reasons of approvals.
     pub named: u64,
-    /// Behind the last entry that an approved plan looked at.
+    /// Just past the last entry that an approved plan considered.
     pub planned: u64,
-    /// An approval of a plan gives it as its reason.
+    /// True if an approval of a plan gives it as its reason.
     pub is_reason: bool,
     /// Nothing keeps this incident's evidence now.
     pub is_free: bool,
 }
 
 impl Claim {
-    /// True when this chain keeps the text: a certificate needs it, no approved plan of the chain names it (again), or
+    /// True if this chain keeps the text: a certificate needs it, or no approved plan of the chain names it (again), or
     /// something keeps the evidence.
     #[must_use]
     pub const fn keeps(&self) -> bool {
@@ -32,15 +32,15 @@ impl Claim {
     }
 }
 
-/// Whether a text stays that an approved plan names. `of_deployment`: the deployment's own chain, which never goes, names it;
-/// `claims`: of every incident whose chain names it.
+/// True if a text that an approved plan names stays. `of_deployment`: the deployment's own chain, which is never disposed of, names it.
+/// `claims`: one for each incident whose chain names it.
 #[must_use]
 pub fn text_stays(of_deployment: bool, claims: impl IntoIterator<Item = Claim>) -> bool {
     of_deployment || claims.into_iter().any(|claim| claim.keeps())
 }
 
 impl Course {
-    /// What this chain says of a text; `None` when it does not name it.
+    /// What this chain says about a text; `None` if it does not name it.
     #[must_use]
     pub fn claim(&self, text: &Digest, now: Time) -> Option<Claim> {
         let (named, is_reason) = (self.named(text), self.reasons.contains(text));
@@ -55,8 +55,8 @@ impl Course {
         })
     }
 
-    /// Log index of the entry with which as many of the collector's stores had given an object up as there were copies of it;
-    /// `None` before.
+    /// Log index of the entry with which as many of the collector's stores had given an object up as it had copies;
+    /// `None` before that.
     #[must_use]
     pub(crate) fn left_stores(&self, plan: &Digest, object: &Object) -> Option<u64> {
         let copies = match object {
@@ -80,8 +80,8 @@ impl Course {
         None
     }
 
-    /// Mirrors that must be taken to hold an object: those that stated the collection; of texts, and of a collection that was
-    /// never stored and so never stated, those that stated anything of the incident.
+    /// Mirrors that count as holders of an object: those that stated that they hold the collection. For texts, and for a collection
+    /// that was never stored and so never stated, those that stated anything about the incident.
     #[must_use]
     pub fn holders(&self, object: &Object) -> BTreeSet<&MirrorId> {
         let stated = self.stated.iter().filter(|(id, _)| match object {
@@ -91,7 +91,7 @@ impl Course {
         stated.map(|(_, mirror)| mirror).collect()
     }
 
-    /// Objects of a plan with the mirrors that hold them and did not confirm that they are gone.
+    /// Objects of a plan, with the mirrors that hold them and have not confirmed their destruction.
     #[must_use]
     pub fn unconfirmed(&self, plan: &Digest, objects: &[Object]) -> Vec<(Object, MirrorId)> {
         let mut found = Vec::new();
@@ -105,16 +105,16 @@ impl Course {
         found
     }
 
-    /// Whether a mirror that came at log index `since` has to say that an object of an approved plan is gone from it: when it
-    /// holds it, or could still have got it from a store.
+    /// True if a mirror that was admitted at log index `since` must confirm that it destroyed an object of an approved plan: it
+    /// holds the object, or could still have got it from a store.
     #[must_use]
     pub fn must_confirm(&self, plan: &Digest, object: &Object, mirror: &MirrorId, since: u64) -> bool {
         let could_get = self.left_stores(plan, object).is_none_or(|last| since < last);
         could_get || self.holders(object).contains(mirror)
     }
 
-    /// Whether a mirror's copy of a collection goes or went: an approved plan names it, and nothing keeps it now or this mirror
-    /// has confirmed. A hold that comes later keeps every copy that is left.
+    /// True if a mirror's copy of a collection is or was to be destroyed: an approved plan names it, and nothing keeps it now or this
+    /// mirror has confirmed. A later hold keeps every copy that is left.
     #[must_use]
     pub fn leaves(&self, collection: &Digest, mirror: &MirrorId, now: Time) -> bool {
         let object = Object::Collection(*collection);
@@ -124,8 +124,9 @@ impl Course {
         })
     }
 
-    /// Whether a copy of a mirror may be without a collection: it leaves, or the stores had given it up before the mirror had
-    /// any. `here`: which mirror; `None`: it is not known which, and what any of them may hold is missed.
+    /// True if a mirror may be without a copy of a collection: the copy is being destroyed, or the stores had given the collection up
+    /// before the mirror had any. `here` is the mirror; if it is `None`, nobody knows which mirror it was, and a copy that any mirror
+    /// may hold must be there.
     #[must_use]
     pub fn may_lack(&self, collection: &Digest, here: Option<&MirrorId>, now: Time) -> bool {
         let object = Object::Collection(*collection);
@@ -143,7 +144,7 @@ impl Course {
         }
     }
 
-    /// Whether texts were destroyed under a plan that names this one.
+    /// True if texts were destroyed under a plan that names this one.
     #[must_use]
     pub fn destroyed_text(&self, text: &Digest) -> bool {
         self.gone.iter().any(|left| {

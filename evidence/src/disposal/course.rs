@@ -1,4 +1,4 @@
-//! An incident's chain, folded entry by entry: what keeps its evidence, and what is planned, approved and destroyed.
+//! An incident's chain, folded entry by entry: what keeps its evidence, and which plans were made, approved and carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub(super) struct Proposed {
     pub(super) approved: Option<(u64, u64)>,
 }
 
-/// An object that is gone from a place.
+/// An object that a place has destroyed.
 #[derive(Debug, Clone)]
 pub(super) struct Left {
     pub(super) plan: Digest,
@@ -36,19 +36,19 @@ pub(super) struct Left {
 pub struct Course {
     deployment: DeploymentId,
     incident: IncidentId,
-    /// Entries folded: the sequence number of the next.
+    /// Number of entries folded: the sequence number of the next one.
     next: u64,
     is_closed: bool,
     holds: BTreeSet<Digest>,
     until: Option<Time>,
-    /// Behind the last entry that changes what a plan must name.
+    /// Just past the last entry that changes what a plan must name.
     changed: u64,
     collections: Vec<(u64, Digest)>,
     /// Copies that the collector had of a collection when it was stored.
     pub(super) copies: BTreeMap<Digest, u64>,
     /// Texts, and who names them.
     details: BTreeSet<(Digest, u64)>,
-    /// The reasons of approvals outlive what they destroy: a certificate needs them.
+    /// The reasons of approvals. They outlive what they destroy, because a certificate needs them.
     pub(super) reasons: BTreeSet<Digest>,
     pub(super) plans: BTreeMap<Digest, Proposed>,
     pub(super) stated: BTreeSet<(Digest, MirrorId)>,
@@ -56,7 +56,7 @@ pub struct Course {
 }
 
 impl Course {
-    /// Before the first entry of an incident.
+    /// The state before the first entry of an incident.
     #[must_use]
     pub const fn new(deployment: DeploymentId, incident: IncidentId) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Course {
         &self.deployment
     }
 
-    /// Refuses when something keeps the evidence at `now`. A hold is named before all else.
+    /// Refuses if something keeps the evidence at `now`. Names a hold before anything else.
     pub fn refuse_if_kept(&self, now: Time) -> Result<(), Refusal> {
         if let Some(first) = self.holds.first() {
             return Err(Refusal::Held { count: self.holds.len(), first: *first });
@@ -114,13 +114,13 @@ impl Course {
         }
     }
 
-    /// The last entry that names a text, reasons of approvals aside.
+    /// The last entry that names a text, not counting reasons of approvals.
     pub(super) fn named(&self, text: &Digest) -> Option<u64> {
         let mut named = self.details.range((*text, 0)..=(*text, u64::MAX));
         named.next_back().map(|(_, seq)| *seq)
     }
 
-    /// The plan that destroys what the first `count` entries name and no earlier plan does.
+    /// The plan that destroys every object that the first `count` entries name and no earlier plan does.
     #[must_use]
     pub fn plan(&self, count: u64) -> Plan {
         let from = self.planned(count);
@@ -137,7 +137,7 @@ impl Course {
         }
     }
 
-    /// Behind the last entry that plans approved before `count` looked at.
+    /// Just past the last entry that any plan approved before `count` considered.
     pub(super) fn planned(&self, count: u64) -> u64 {
         let approved = self.plans.values().filter_map(|proposed| {
             let (seq, _) = proposed.approved?;
@@ -151,7 +151,7 @@ impl Course {
         self.plans.values().filter(|proposed| proposed.approved.is_some()).map(|proposed| &proposed.plan)
     }
 
-    /// Every plan that somebody approved, with who did, in the order of the first approvals.
+    /// Every plan that somebody approved, with its approvers, in the order of the first approvals.
     #[must_use]
     pub fn proposed(&self) -> Vec<(&Plan, Vec<Approved>)> {
         let mut found: Vec<_> = self.plans.values().collect();
@@ -179,7 +179,7 @@ impl Course {
         self.gone.iter().filter(move |left| left.object == *object).map(|left| &left.place)
     }
 
-    /// Whether an object of a plan is gone from a place. A collection goes once; each plan has texts of its own.
+    /// True if a place has destroyed an object of a plan. A collection is destroyed once; each plan has texts of its own.
     #[must_use]
     pub fn is_gone(&self, plan: &Digest, object: &Object, place: &Place) -> bool {
         self.gone.iter().any(|left| {
@@ -191,7 +191,7 @@ impl Course {
     /// The right to destroy what a plan names.
     ///
     /// # Errors
-    /// When it is not approved by two persons, or something keeps the evidence at `now`.
+    /// If two persons have not approved it, or something keeps the evidence at `now`.
     pub fn warrant(&self, plan: &Digest, now: Time) -> Result<Warrant, Refusal> {
         let found = self.plans.get(plan).filter(|found| found.approved.is_some());
         let found = found.ok_or(Refusal::NotApproved)?;
@@ -199,10 +199,10 @@ impl Course {
         Ok(Warrant { plan: found.plan.clone() })
     }
 
-    /// Judges the next entry; nothing is changed.
+    /// Judges the next entry. Changes nothing.
     ///
     /// # Errors
-    /// Why it does not hold. Only entries about disposal are judged.
+    /// Says why the entry is not valid. Judges only entries about disposal.
     pub fn judge(&self, fact: &Fact<'_>) -> Result<(), Refusal> {
         match fact.type_ {
             EntryType::DispositionApproved => self.judge_approval(fact),
@@ -266,7 +266,7 @@ impl Course {
         Ok(())
     }
 
-    /// Takes the next entry, which was judged.
+    /// Takes the next entry. It must have been judged before.
     pub fn apply(&mut self, fact: &Fact<'_>) {
         use EntryType as T;
         let seq = self.next;
@@ -339,7 +339,7 @@ impl Course {
         });
         if proposed.approvals.len() == 2 {
             proposed.approved = Some((seq, fact.index));
-            // What this plan names goes now: another one made before it would name it twice.
+            // This plan's objects are destroyed from now on. Another plan made before this entry would name them twice.
             self.changed = self.next;
         }
     }

@@ -1,4 +1,4 @@
-//! The machine-readable certificate of destruction: what an incident's chain says of its disposal, and nothing else.
+//! The machine-readable certificate of destruction: everything that an incident's chain says about its disposal, and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ document_type!(
     DestructionType, "exhibit-destruction-v1"
 );
 
-/// `destruction.json`. Whoever folds the same chain writes the same bytes; nothing is believed because it stands here.
+/// `destruction.json`. Everybody who folds the same chain writes the same bytes. Nothing is believed because it stands here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Destruction {
     /// Always `exhibit-destruction-v1`.
@@ -31,7 +31,7 @@ pub struct Destruction {
     pub plans: Vec<PlanRecord>,
 }
 
-/// An approved plan and what came of it.
+/// An approved plan and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PlanRecord {
     pub plan: Digest,
@@ -45,9 +45,9 @@ pub struct PlanRecord {
     pub details: u64,
     /// Who approved, in order.
     pub approved: Vec<Approved>,
-    /// What is gone, in the order of the entries.
+    /// The destroyed objects, in the order of the entries.
     pub gone: Vec<Gone>,
-    /// Mirrors that hold something ([`Course::holders`]) and have not confirmed that it is gone.
+    /// Mirrors that hold something ([`Course::holders`]) and have not confirmed its destruction.
     pub waiting: Vec<Waiting>,
 }
 
@@ -61,7 +61,7 @@ pub enum Party {
     Mirror(MirrorId),
 }
 
-/// One object that is gone from one place.
+/// One object that one place has destroyed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gone {
     /// `<collection>/evidence` or `<incident>/details`.
@@ -85,7 +85,7 @@ pub struct Waiting {
 }
 
 impl Course {
-    /// What the chain says of disposal; `None` when nothing is gone. `retired`: mirrors that the deployment's chain retired.
+    /// What the chain says about disposal; `None` if nothing is destroyed. `retired`: mirrors that the deployment's chain retired.
     #[must_use]
     pub fn destruction(&self, retired: &BTreeSet<MirrorId>) -> Option<Destruction> {
         if self.gone.is_empty() {

@@ -23,7 +23,7 @@ fn person(name: &str) -> Actor {
 }
 
 impl Chain {
-    /// Opened with a title, one collection, closed, its time come.
+    /// An incident that was opened with a title, has one collection, is closed, and whose retention has ended.
     fn ready() -> Self {
         let course = Course::new("acme".parse().unwrap(), INCIDENT.parse().unwrap());
         let mut chain = Self { course, minute: 0, next_event: 100 };
@@ -44,7 +44,7 @@ impl Chain {
         start.checked_add(std::time::Duration::from_secs(60 * self.minute)).unwrap()
     }
 
-    /// Judges and takes an entry. `by`: "" the collector, `mirror:…`, or a person; bob and eve are approvers.
+    /// Judges and takes an entry. `by`: "" the collector, `mirror:…`, or a person. Bob and eve are approvers.
     fn try_add(
         &mut self,
         type_: EntryType,
@@ -156,7 +156,7 @@ fn two_persons_one_of_them_an_approver_make_a_warrant_for_exactly_what_they_saw(
     assert_eq!(chain.course.warrant(&digest, chain.now()), Err(Refusal::NotApproved));
     assert!(matches!(chain.approve(&plan, "ada"), Err(Refusal::SamePerson { .. })));
     assert_eq!(chain.approve(&plan, "carl"), Err(Refusal::NoApprover));
-    // Reads and exports in between change nothing of what goes.
+    // Reads and exports in between do not change what is destroyed.
     chain.add(EntryType::EvidenceAccessed, &[("object", "x/items".to_owned())], "", Some(id(60)));
     chain.approve(&plan, "bob").unwrap();
     assert_eq!(chain.approve(&plan, "eve"), Err(Refusal::ApprovedBefore));
@@ -192,7 +192,7 @@ fn what_keeps_evidence_keeps_every_entry_about_its_disposal_away() {
     chain.release(hold);
     chain.approve(&plan, "bob").unwrap();
     chain.gone(&plan, &object, "one").unwrap();
-    // A hold at the last moment stops what has not gone yet; a mirror may have been quicker.
+    // A hold at the last moment stops what is not destroyed yet. A mirror may have been faster.
     let hold = chain.hold();
     assert!(chain.course.warrant(&plan.digest(), chain.now()).is_err());
     assert!(matches!(chain.gone(&plan, &object, "two"), Err(Refusal::Held { .. })));
@@ -225,7 +225,7 @@ fn a_plan_is_stale_when_the_chain_went_on_and_nothing_goes_twice_or_unnamed() {
     }
     chain.gone(&plan, &texts, "one").unwrap();
 
-    // What comes later is of a plan of its own, which does not name again what went.
+    // Later evidence belongs to a plan of its own, which does not name again what was destroyed.
     chain.add(EntryType::IncidentReopened, &[], "ada", Some(id(10)));
     chain.add(EntryType::CollectionStarted, &[("collection", id(5).to_string())], "", None);
     chain.add(EntryType::IncidentClosed, &[], "ada", None);
@@ -350,7 +350,7 @@ fn whoever_could_hold_a_copy_before_the_stores_gave_theirs_up_must_confirm() {
     let late = "backup-3".parse().unwrap();
     let must =
         |chain: &Chain, object: &Object, since| chain.course.must_confirm(&digest, object, &late, since);
-    // Admitted behind the approvals, while a hold stood: it could still get a copy.
+    // Admitted after the approvals, while a hold stood: it could still get a copy.
     let hold = chain.hold();
     let between = chain.course.approved_at(&digest).unwrap() + 1;
     assert!(must(&chain, &object, between) && must(&chain, &texts, between));
@@ -361,7 +361,7 @@ fn whoever_could_hold_a_copy_before_the_stores_gave_theirs_up_must_confirm() {
     let end = chain.course.left_stores(&digest, &object).unwrap();
     assert!(must(&chain, &object, between) && must(&chain, &object, end - 1));
     assert!(!must(&chain, &object, end) && must(&chain, &texts, end));
-    // Who said that it holds one is asked whenever it came, and the certificate names it.
+    // A mirror that stated that it holds a copy must confirm, whenever it was admitted, and the certificate names it.
     state(&mut chain, "backup-3");
     assert!(must(&chain, &object, end));
     let certificate = chain.course.destruction(&BTreeSet::new()).unwrap();
@@ -373,7 +373,7 @@ fn whoever_could_hold_a_copy_before_the_stores_gave_theirs_up_must_confirm() {
 
 #[test]
 fn a_text_goes_when_no_chain_that_names_it_keeps_it() {
-    // Two incidents that name one text, each of them to go.
+    // Two incidents that name one text, both to be disposed of.
     let (mut one, plan, _) = approved();
     let (mut two, _, _) = approved();
     let stays = |chains: &[&Chain], text| {
@@ -387,9 +387,9 @@ fn a_text_goes_when_no_chain_that_names_it_keeps_it() {
     two.release(hold);
     let open = Chain::ready();
     assert!(stays(&[&one, &open], id(1)), "not approved there");
-    // The reason of an approval, of whichever chain, stays for the certificate.
+    // The reason of an approval, in whichever chain, stays for the certificate.
     assert!(stays(&[&one], id(50)));
-    // Named again behind the plan: it waits for the next one.
+    // Named again after the plan: it waits for the next plan.
     assert_eq!(one.course.claim(&id(77), one.now()), None);
     one.add(EntryType::EvidenceAccessed, &[], "", Some(id(1)));
     assert!(stays(&[&one], id(1)) && plan.details.contains(&id(1)));

@@ -1,6 +1,6 @@
-//! The endpoint's side of enrolment: what it believes of the collector's answer.
-//! Guarantee: authority, CA, log key and roster are those that the token names, and the enrolment is in the log;
-//! otherwise nothing is accepted and the endpoint writes no state.
+//! The endpoint's side of enrolment: decides what it believes of the collector's answer.
+//! Guarantee: authority, CA, log key and roster are those that the token names, and the enrolment is in the log.
+//! Otherwise the endpoint accepts nothing and writes no state.
 
 use ledger::ProofFile;
 
@@ -12,7 +12,7 @@ use crate::roster::{AdmittedRoster, AuthoritySet, Roster, RosterFloor};
 use crate::signed::Signed;
 use crate::time::Time;
 
-/// What the collector answers, besides the certificate chain.
+/// The collector's answer, without the certificate chain.
 #[derive(Debug, Clone, Copy)]
 pub struct Offer<'a> {
     /// The CA certificate (DER).
@@ -25,7 +25,7 @@ pub struct Offer<'a> {
     pub entry: &'a [u8],
     /// Its `.tlog-proof`.
     pub proof: &'a [u8],
-    /// Changes of the log key, each an entry with its proof; none when the token names the only key there ever was.
+    /// Changes of the log key, each an entry with its proof. None if the token names the only key that there ever was.
     pub log_keys: &'a [(&'a [u8], &'a [u8])],
 }
 
@@ -59,7 +59,7 @@ pub fn accept(
     let floor = RosterFloor { version: pinned.roster_version_min, digest: None };
     let roster = Roster::admit(&roster, &pinned.deployment, offer.authority, Some(&floor), now)
         .map_err(|source| EnrolmentError::Roster { source })?;
-    // Only now is it known whose signature the token should carry.
+    // Only now do we know whose signature the token should carry.
     Token::verify(token.signed(), roster.roster())?;
     let entry = Entry::parse(offer.entry).map_err(|source| EnrolmentError::Entry { source })?;
     let envelope = &entry.envelope;

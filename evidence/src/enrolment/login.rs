@@ -46,8 +46,8 @@ impl Document for Login {
 }
 
 impl Login {
-    /// Reads a login and checks that a key of that person and the TLS key signed it. That the challenge is fresh is
-    /// for the server to know.
+    /// Reads a login and checks that a key of that person and the TLS key signed it. Whether the challenge is fresh, only
+    /// the server knows.
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (login, signers) = open::<Self>(signed)?;
         if login.deployment != roster.deployment {

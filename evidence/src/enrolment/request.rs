@@ -1,4 +1,4 @@
-//! What an endpoint signs to be enrolled and to renew its certificate.
+//! The documents that an endpoint signs to enrol and to renew its certificate.
 
 use serde::{Deserialize, Serialize};
 

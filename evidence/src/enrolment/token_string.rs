@@ -1,5 +1,5 @@
-//! The token as people carry it: one string, which holds the one-time secret.
-//! Guarantee: the secret is wiped from memory and never shown by `Debug`.
+//! The token in the form that people carry: one string, which holds the one-time secret.
+//! Guarantee: the secret is wiped from memory, and `Debug` never shows it.
 
 use std::fmt;
 
@@ -21,10 +21,10 @@ pub struct TokenString {
 }
 
 impl TokenString {
-    /// Joins a signed token and the one-time key it names.
+    /// Joins a signed token and the one-time key that it names.
     ///
     /// # Errors
-    /// [`EnrolmentError`] when the document is no token, has not exactly one signature, or names another key.
+    /// [`EnrolmentError`] if the document is not a token, has not exactly one signature, or names another key.
     pub fn new(signed: Signed, key: SigningKey) -> Result<Self, EnrolmentError> {
         let token: Token = signed.read().map_err(|source| EnrolmentError::Document { source })?;
         if signed.signatures.len() != 1 {
@@ -36,7 +36,7 @@ impl TokenString {
         Ok(Self { signed, token, key })
     }
 
-    /// The document; its issuer's signature is checked once the roster is known ([`Token::verify`]).
+    /// The document. [`Token::verify`] checks its issuer's signature once the roster is known.
     pub fn token(&self) -> &Token {
         &self.token
     }

@@ -1,6 +1,6 @@
-//! Acts: what a person or the collector did, as a small document that a ledger entry carries (docs/spec/ledger.md, Act).
-//! Guarantee: names of refs and fields are sorted and unique, values short, so a leaf stays small and has one spelling.
-//! Not here: free text, which lives in an erasable [`crate::entry::detail`] object; which act needs whose signature ([`crate::entry`]).
+//! Acts: a person's or the collector's deed, as a small document that a ledger entry carries (docs/spec/ledger.md, Act).
+//! Guarantee: names of refs and fields are sorted and unique, values are short, so a leaf stays small and has one spelling.
+//! Not here: free text, which lives in an erasable [`crate::entry::detail`] object; whose signature an act needs ([`crate::entry`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -32,14 +32,14 @@ pub struct Act {
     /// When, by the actor's clock.
     pub at: Time,
     pub by: Actor,
-    /// Ids of what it is about, sorted by name.
+    /// Ids of the objects that the act is about, sorted by name.
     pub refs: Vec<(String, String)>,
     /// Enumerations and numbers, sorted by name.
     pub fields: Vec<(String, String)>,
     /// Digest of the detail object with the act's free text.
     #[serde(deserialize_with = "json::nullable")]
     pub detail: Option<Digest>,
-    /// Makes two equal acts two; empty where repeating the act must be the same act.
+    /// Distinguishes two acts with equal content. Empty if repeating the act must give the same act.
     pub nonce: ActNonce,
 }
 
@@ -65,10 +65,10 @@ impl Document for Act {
     }
 }
 
-/// 16 random bytes, or nothing for an act that is idempotent by its content.
+/// 16 random bytes, or nothing if the act is idempotent by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActNonce {
-    /// The act is the same act whenever it says the same.
+    /// Two acts with the same content are the same act.
     ByContent,
     /// The act happened once.
     Once(Nonce),

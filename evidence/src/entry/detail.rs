@@ -1,5 +1,5 @@
 //! Detail objects: free text of an act, kept beside the ledger so that erasing it erases the text and leaves the tree whole.
-//! Guarantee: the digest in the act commits to the text and, through the salt, tells nothing about it once both are erased.
+//! Guarantee: the digest in the act commits to the text. Through the salt, it reveals nothing about the text once both are erased.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +21,10 @@ pub struct Detail {
 }
 
 impl Detail {
-    /// The object's bytes and the digest that stands in the act.
+    /// The object's bytes, and the digest for the act.
     ///
     /// # Errors
-    /// When the text is over 256 KiB.
+    /// If the text is over 256 KiB.
     pub fn encode(&self) -> Result<(Vec<u8>, Digest), DetailError> {
         if self.text.len() > TEXT_BYTES_MAX {
             return Err(DetailError::TooLong);
@@ -37,7 +37,7 @@ impl Detail {
     /// Reads an object and checks it against the digest of its act.
     ///
     /// # Errors
-    /// When it is another object, or none.
+    /// If it is another object, or not an object.
     pub fn open(bytes: &[u8], expected: &Digest) -> Result<Self, DetailError> {
         if Digest::of(bytes) != *expected {
             return Err(DetailError::Digest);

@@ -1,5 +1,5 @@
 //! Forms of the values in `refs`, by name (docs/spec/ledger.md, *Refs*).
-//! Guarantee: a ref holds an id, digest, number or enumeration, so that no free text enters a leaf by this door.
+//! Guarantee: a ref holds an id, digest, number or enumeration, so no free text enters a leaf through a ref.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::keys::Fingerprint;
 use crate::text::decimal;
 use crate::time::Time;
 
-/// True when `value` has the form of the ref `name`. Names that no type has are refused before.
+/// True if `value` has the form of the ref `name`. Names that no type has are refused earlier.
 pub(super) fn fits(name: &str, value: &str) -> bool {
     match name {
         "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "plan" | "root"

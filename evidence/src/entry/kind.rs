@@ -1,4 +1,4 @@
-//! The table of all entry types (docs/spec/ledger.md, Entry types): chain, act, who signs it, refs.
+//! The table of all entry types (docs/spec/ledger.md, Entry types): chain, act, signers, refs.
 //! Guarantee: a type without a row does not compile; an unknown type is refused by name.
 
 use std::fmt;
@@ -55,7 +55,7 @@ pub enum ActDocument {
 /// Who must have signed the act, in the order of its signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signers {
-    /// The authority, as many as its threshold asks.
+    /// The authority, with as many keys as its threshold asks for.
     Authority,
     /// The endpoint's evidence key.
     Evidence,
@@ -73,12 +73,12 @@ pub enum Signers {
     SealerEvidence,
     /// The token's one-time key, the evidence key, the TLS key.
     TokenEvidenceTls,
-    /// Reserved types: whatever their later version says.
+    /// Reserved types: their later version decides.
     Unspecified,
 }
 
 impl Signers {
-    /// How many signatures; `None` where it varies.
+    /// Number of signatures; `None` if it varies.
     pub fn count(self) -> Option<usize> {
         match self {
             Self::Authority | Self::Unspecified => None,
@@ -103,7 +103,7 @@ pub struct Rule {
     pub form: ActForm,
     /// Who signs it.
     pub signers: Signers,
-    /// The refs its envelope has: all of these, no others.
+    /// The refs of its envelope: all of these, and no others.
     pub refs: &'static [&'static str],
     /// False for reserved types, which readers accept and this version does not write.
     pub written: bool,

@@ -1,5 +1,5 @@
 //! Sorted lists of `[name, value]`, as entries and acts carry them.
-//! Guarantee: what passes [`check`] has one spelling and fits a leaf. Not here: which names an entry must have.
+//! Guarantee: a list that passes [`check`] has one spelling and fits a leaf. Not here: which names an entry must have.
 
 /// Most pairs in one list.
 pub(crate) const PAIRS_MAX: usize = 16;

@@ -142,7 +142,7 @@ states! {
 }
 
 states! {
-    /// What became, on one store or mirror, of an object that an approved plan destroys.
+    /// The state, on one store or mirror, of an object that an approved plan destroys.
     DisposalState of "a disposed object" {
         /// Destroyed there.
         Gone = "gone",
@@ -156,8 +156,8 @@ states! {
 }
 
 impl AttemptState {
-    /// The state of an attempt, from the state in which its collection ended. A contradiction is about the
-    /// collection; its attempt was malformed. A collection's disposal does not change what its attempt was.
+    /// The state of an attempt, from the state in which its collection ended. A contradiction belongs to the
+    /// collection; its attempt counts as malformed. A collection's disposal does not change its attempt's state.
     #[must_use]
     pub const fn of_collection(state: CollectionState) -> Option<Self> {
         match state {
@@ -170,7 +170,7 @@ impl AttemptState {
         }
     }
 
-    /// Evidence of this target is in the ledger: no further attempt is wanted.
+    /// True if evidence of this target is in the ledger. No further attempt is wanted then.
     #[must_use]
     pub const fn is_stored(self) -> bool {
         matches!(self, Self::Stored | Self::StoredDegraded)

@@ -1,4 +1,4 @@
-//! The rules a record must keep, apart from those that need its neighbours or its bytes.
+//! The rules that a record must keep, except those that need its neighbours or its bytes.
 
 use super::tar::sparse_map;
 use super::{
@@ -6,12 +6,12 @@ use super::{
 };
 use crate::length::len;
 
-/// Whether a record is the last word on its item.
+/// Whether a record is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The record counted in `items` and `items_root`.
+    /// The record that `items` and `items_root` count.
     Final,
-    /// The record of a member that goes on in the next segment.
+    /// The record of a member that continues in the next segment.
     Open,
 }
 
@@ -25,13 +25,13 @@ pub enum RecordError {
     /// Over [`super::LINE_BYTES_MAX`].
     #[error("record line is too long")]
     TooLong,
-    /// Another spelling of the record than its one text form.
+    /// The bytes are another spelling of the record than its one text form.
     #[error("record is not in canonical form")]
     NotCanonical,
     /// The path has no member name.
     #[error("record has a path without member name")]
     Name(#[source] NameError),
-    /// `member` is not the name that kind, path and part give.
+    /// `member` is not the name that kind, path and part determine.
     #[error("member name is not that of kind, path and part")]
     MemberName,
     /// A field is present, absent or out of range against the specification.
@@ -128,7 +128,7 @@ impl ItemRecord {
         rule(self.sparse.is_none(), "sparse", "without member")?;
         rule(self.link.is_none(), "link", "without member")?;
         rule(self.part.is_none(), "part", "without member")?;
-        // An unread file never looks like an empty one, and never like one that was taken.
+        // An unread file never looks like an empty one, and never like one that was collected.
         let has_member_kind = matches!(self.kind, Kind::File | Kind::Dir | Kind::Symlink | Kind::Stream);
         rule(!(has_member_kind && self.outcome.is_ok()), "outcome", "ok without member")
     }

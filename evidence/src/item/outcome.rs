@@ -1,5 +1,5 @@
-//! What became of one item. Format: docs/spec/container.md, *Outcomes*.
-//! Guarantee: the list is frozen; a value this version does not know is kept as it was written and is never ok.
+//! The outcome of one item. Format: docs/spec/container.md, *Outcomes*.
+//! Guarantee: the list is frozen. A value that this version does not know is kept as written and is never ok.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -12,13 +12,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Outcome of one item. Ordered and compared by its text form, so that maps keyed by it are sorted as manifests are.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Every byte read, no change seen between first and last look.
+    /// Every byte was read, and nothing changed between first and last look.
     Ok,
-    /// Longer after the read; the bytes up to the size at open were read.
+    /// The object was longer after the read; the bytes up to the size at open were read.
     Grew,
-    /// Shorter than at open before the read ended.
+    /// The object was shorter than at open before the read ended.
     Truncated,
-    /// The path now names another object; the content is of the one opened.
+    /// The path now names another object; the content is that of the opened one.
     Replaced,
     /// Times, links or content changed during the read.
     Modified,
@@ -36,7 +36,7 @@ pub enum Outcome {
     Absent,
     /// This kernel or build cannot.
     Unsupported,
-    /// The endpoint's owner does not give it.
+    /// The endpoint's owner does not permit reading it.
     SkippedPolicy,
     /// A limit of order or policy.
     SkippedLimit,
@@ -85,7 +85,7 @@ impl Outcome {
         matches!(self, Self::Ok)
     }
 
-    /// True where the frozen table says that there is no content, so that a file with such an outcome has no member.
+    /// True if the frozen table says that there is no content. A file with such an outcome has no member.
     #[must_use]
     pub fn is_without_content(&self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! The small types that fields of an item record have: kind, gap, link, error, salt.
+//! The small types of an item record's fields: kind, gap, link, error, salt.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub enum GapWhy {
     Truncated,
     /// The deadline passed before it.
     Timeout,
-    /// A limit ended the read before it.
+    /// A limit ended the read before this range.
     Limit,
 }
 
@@ -58,14 +58,14 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// Offset behind the range. In a record that passed [`super::ItemRecord::check`] it is at most `size`.
+    /// Offset just past the range. In a record that passed [`super::ItemRecord::check`] it is at most `size`.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.off + self.len
     }
 }
 
-/// The part of `gaps` in front of logical offset `end`.
+/// The part of `gaps` before logical offset `end`.
 pub(crate) fn clip(gaps: &[Gap], end: u64) -> Vec<Gap> {
     gaps.iter()
         .take_while(|gap| gap.off < end)
@@ -104,7 +104,7 @@ pub enum AtimeMethod {
     None,
 }
 
-/// 16 bytes that nobody can guess. Hides the neighbours when one record is shown with its proof.
+/// 16 bytes that nobody can guess. They hide the neighbours when one record is shown with its proof.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; 16]);
 

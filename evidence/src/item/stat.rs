@@ -1,4 +1,4 @@
-//! What `statx` said about an object, as item records carry it. Format: docs/spec/container.md, *stat*.
+//! The values that `statx` reported for an object, as item records carry them. Format: docs/spec/container.md, *stat*.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Canonical tar bytes. Format: docs/spec/container.md, *Plain stream*.
 //!
-//! Guarantee: [`member_header`] is the one function that makes header bytes; writer and verifier both call it, so a
-//! tar that verifies has no byte a record does not explain. Not here: reading tar, which nobody here ever does.
+//! Guarantee: [`member_header`] is the one function that makes header bytes. Writer and verifier both call it, so the record
+//! explains every byte of a tar that verifies. Not here: reading tar. Nothing in Exhibit parses it.
 
 mod pax;
 mod sparse;
@@ -41,17 +41,17 @@ pub enum TarError {
     TooLarge,
 }
 
-/// Zero bytes behind `stored` content bytes, up to the next block.
+/// Number of zero bytes after `stored` content bytes, up to the next block.
 #[must_use]
 pub fn padding(stored: u64) -> u64 {
     stored.wrapping_neg() % 512
 }
 
-/// Pax header (when needed) and ustar block of a member, from its record alone. Reads kind, path, part, size, stored,
+/// Pax header (if needed) and ustar block of a member, from its record alone. Reads kind, path, part, size, stored,
 /// sparse, link, target, xattrs, before and begun; never the hashes, so it is the same before and after the content.
 ///
 /// # Errors
-/// [`TarError`] when the record has no member name, lacks a field, or its attributes are too large.
+/// [`TarError`] if the record has no member name, lacks a field, or its attributes are too large.
 pub fn member_header(record: &ItemRecord) -> Result<Vec<u8>, TarError> {
     let name = member_name(record.kind, &record.path.0, record.part).map_err(TarError::Name)?;
     let size = record.size.ok_or(TarError::Missing("size"))?;

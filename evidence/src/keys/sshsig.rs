@@ -1,6 +1,6 @@
-//! OpenSSH signatures (PROTOCOL.sshsig): what every document of ours carries.
-//! Guarantee: a signature has one armour; it verifies only for its namespace, with SHA-512, strictly, and for a FIDO
-//! key only when a person touched it. Stock `ssh-keygen -Y verify` accepts what we write.
+//! OpenSSH signatures (PROTOCOL.sshsig): every document of ours carries them.
+//! Guarantee: a signature has one armour. It verifies only for its namespace, with SHA-512, strictly, and for a FIDO
+//! key only if a person touched it. Stock `ssh-keygen -Y verify` accepts every signature that we write.
 //! Not here: which key may sign what (roster), where signatures stand (`signed`).
 
 use sha2::{Digest as _, Sha256, Sha512};
@@ -82,7 +82,7 @@ impl SshSig {
         if signature.armour() == armour { Ok(signature) } else { Err(SshSigError::Armour) }
     }
 
-    /// The key that the signature names; it proves nothing before [`SshSig::verify`].
+    /// The key that the signature names. It proves nothing before [`SshSig::verify`].
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
@@ -173,14 +173,14 @@ impl SshSig {
     }
 }
 
-/// What a signature covers: the message's hash under namespace and hash name, never the message itself.
+/// The bytes that a signature covers: the message's hash under namespace and hash name, never the message itself.
 fn to_be_signed(namespace: &str, message: &[u8]) -> Vec<u8> {
     let mut signed = MAGIC.to_vec();
     signed.extend(strings(&[namespace.as_bytes(), b"", HASH, &Sha512::digest(message)]));
     signed
 }
 
-/// What a FIDO authenticator signs in place of `signed` (PROTOCOL.u2f, "SSH U2F signatures").
+/// The bytes that a FIDO authenticator signs in place of `signed` (PROTOCOL.u2f, "SSH U2F signatures").
 fn authenticator_data(application: &str, touch: Touch, signed: &[u8]) -> Vec<u8> {
     let mut data = Sha256::digest(application.as_bytes()).to_vec();
     data.push(touch.flags);

@@ -29,7 +29,7 @@ impl LogKey {
     /// A trust policy of this log alone, without cosigners.
     ///
     /// # Errors
-    /// When the key is not one a policy may name, such as that of a cosigner.
+    /// If a policy may not name this key as a log's, for example because it is a cosigner's.
     pub fn policy(&self) -> Result<Policy, PolicyError> {
         Policy::parse(format!("log {}\nquorum none\n", self.text).as_bytes())
     }

@@ -18,8 +18,8 @@ pub struct Placed {
     pub change: LogKeyChange,
     /// Digest of its document.
     pub digest: Digest,
-    /// Index of its entry; `None` while only the authority's word for it is known. Then the new key may sign from beyond
-    /// `size` on, and the old one on, for where it ends is not known yet.
+    /// Index of its entry; `None` while only the authority's word is known. The new key may then sign sizes beyond
+    /// `size`, and so may the old one, because its end is not known yet.
     pub index: Option<u64>,
 }
 
@@ -36,12 +36,12 @@ impl LogKeys {
         Self { first: key, changes: Vec::new() }
     }
 
-    /// The keys up to where `entries` lead, each an entry with its `.tlog-proof`, all under one head that the newest key
-    /// signed, from change 1 on without gap. `pinned` is any key of the line: what the authority signed holds in both
+    /// The keys up to the end of `entries`, each an entry with its `.tlog-proof`, all under one head that the newest key
+    /// signed, from change 1 on without gap. `pinned` is any key of the line: the authority's signature holds in both
     /// directions.
     ///
     /// # Errors
-    /// [`LogKeyError`] with the first thing that does not hold; nothing is believed then.
+    /// [`LogKeyError`] with the first fault. Nothing is believed then.
     pub fn proven(
         deployment: &DeploymentId,
         authority: &AuthoritySet,
@@ -71,7 +71,7 @@ impl LogKeys {
         if !keys.has(pinned) {
             return Err(keys.not_pinned(pinned.to_string()));
         }
-        // Under the newest key alone: a head of an older one cannot have the newest change in its tree.
+        // Verify under the newest key alone: a head of an older key cannot have the newest change in its tree.
         let newest: Vec<LogTerm> = keys.terms().into_iter().take(1).collect();
         let head = alone(keys.current())
             .and_then(|policy| policy.with_terms(&newest))
@@ -84,15 +84,15 @@ impl LogKeys {
                     why: "it is proven in another tree than the newest change",
                 });
             }
-            // A quorum is not asked of the line of keys, but of what is believed under it.
+            // The line of keys needs no quorum. Statements under these keys do.
             let _verified =
                 proof.verify(&leaf, &head).map_err(|source| LogKeyError::Proof { number, source })?;
         }
         Ok(keys)
     }
 
-    /// The keys up to where `documents` lead, from change 1 on without gap; where the log records them is not known. `pinned`
-    /// as of [`Self::proven`].
+    /// The keys up to the end of `documents`, from change 1 on without gap. Where the log records them is not known. `pinned`
+    /// is as for [`Self::proven`].
     ///
     /// # Errors
     /// [`LogKeyError`] with the first thing that does not hold.
@@ -115,10 +115,10 @@ impl LogKeys {
         if keys.has(pinned) { Ok(keys) } else { Err(keys.not_pinned(pinned.to_string())) }
     }
 
-    /// Adds the next change, which must follow; its document was verified.
+    /// Adds the next change, which must follow. Its document must have been verified.
     ///
     /// # Errors
-    /// [`LogKeyError::NotNext`], [`LogKeyError::TooMany`]; nothing is added then.
+    /// [`LogKeyError::NotNext`], [`LogKeyError::TooMany`]. Nothing is added then.
     pub fn append(
         &mut self,
         change: LogKeyChange,
@@ -153,8 +153,8 @@ impl LogKeys {
         Ok(())
     }
 
-    /// Says where a change is recorded that was known by the authority's word alone. False when it is not the change known,
-    /// or cannot stand there.
+    /// Sets the place of a change that was known only by the authority's word. False if it is not the known change,
+    /// or cannot be recorded there.
     #[must_use]
     pub fn place(&mut self, number: u64, digest: &Digest, index: u64) -> bool {
         let mut before = None;
@@ -168,7 +168,7 @@ impl LogKeys {
                 }
                 return false;
             }
-            // One behind another that is nowhere yet is nowhere either.
+            // A change after one whose place is unknown has no known place either.
             let Some(known) = placed.index else { return false };
             before = Some(known);
         }
@@ -180,7 +180,7 @@ impl LogKeys {
         self.changes.last().map_or(&self.first, |placed| placed.change.new.key())
     }
 
-    /// The key that `log.genesis` names, as far back as is known.
+    /// The key that `log.genesis` names, as far as is known.
     pub fn first(&self) -> &VerifierKey {
         &self.first
     }
@@ -195,7 +195,7 @@ impl LogKeys {
         &self.changes
     }
 
-    /// Whether the log ever had this key.
+    /// True if the log ever had this key.
     pub fn has(&self, key: &VerifierKey) -> bool {
         let mut later = self.changes.iter().map(|placed| placed.change.new.key());
         self.first == *key || later.any(|one| one == key)
@@ -209,7 +209,7 @@ impl LogKeys {
         });
         let ends = self.changes.iter().map(|placed| {
             match placed.change.reason {
-                // Whoever took the key may have signed anything beyond what the authority saw.
+                // A thief may have signed anything beyond the history that the authority vouches for.
                 Reason::Compromised => placed.change.size,
                 Reason::Planned | Reason::Lost => placed.index.unwrap_or(NO_END),
             }
@@ -223,10 +223,10 @@ impl LogKeys {
         terms
     }
 
-    /// A pinned policy about any key of this log, for all of them.
+    /// Extends a policy that pins any key of this log to all of its keys.
     pub fn extend(&self, pinned: Policy) -> Result<Policy, LogKeyError> {
         let pinned_key = pinned.logs().first().map(|log| log.key.to_string());
-        // A policy without a log does not pin this one either; the error then shows no key.
+        // A policy without a log does not pin this log either. The error then shows no key.
         pinned.with_terms(&self.terms()).ok_or_else(|| self.not_pinned(pinned_key.unwrap_or_default()))
     }
 
@@ -239,7 +239,7 @@ impl LogKeys {
         self.extend(policy)
     }
 
-    /// As [`Self::policy`], for notes whose sizes were judged when they were kept.
+    /// As [`Self::policy`], for notes whose sizes were judged before they were kept.
     pub fn policy_of_any_size(&self) -> Result<Policy, LogKeyError> {
         let policy = alone(self.current()).ok_or_else(|| self.not_pinned(self.current().to_string()))?;
         let any = |term: LogTerm| LogTerm { from: 0, to: u64::MAX, ..term };
@@ -247,7 +247,7 @@ impl LogKeys {
         policy.with_terms(&terms).ok_or_else(|| self.not_pinned(self.current().to_string()))
     }
 
-    /// Checks that these keys continue what was accepted before: nothing is missing, other, or elsewhere.
+    /// Checks that these keys continue the accepted ones: no change is missing, different, or elsewhere.
     pub fn continues(&self, before: &Self) -> Result<(), LogKeyError> {
         for (place, known) in before.changes.iter().enumerate() {
             let same = self.changes.get(place).is_some_and(|now| {

@@ -22,7 +22,7 @@ pub const GLOBS_MAX: usize = 1024;
 pub struct Plan(Vec<Step>);
 
 impl Plan {
-    /// A plan of these steps; [`Plan::validate`] says whether they may stand in an order.
+    /// A plan of these steps. [`Plan::validate`] checks whether an order may contain it.
     pub fn new(steps: Vec<Step>) -> Self {
         Self(steps)
     }
@@ -32,7 +32,7 @@ impl Plan {
         &self.0
     }
 
-    /// Checks numbers of steps and globs, and limits.
+    /// Checks the numbers of steps and globs, and the limits.
     pub fn validate(&self) -> Result<(), &'static str> {
         if !(1..=STEPS_MAX).contains(&self.0.len()) {
             return Err("a plan has 1 to 256 steps");
@@ -105,7 +105,7 @@ pub struct FilesStep {
     pub on_larger: OnLarger,
 }
 
-/// What becomes of a file above the limit.
+/// What happens to a file above the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLarger {
@@ -131,7 +131,7 @@ impl Step {
     }
 }
 
-// The derived code is wrapped because it would also read a step from a list, a second spelling of one thing.
+// The derived code is wrapped, because alone it would also read a step from a list: a second spelling.
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Self::serialize(self, serializer)

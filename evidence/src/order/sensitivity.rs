@@ -1,12 +1,12 @@
 //! How sensitive a plan is, judged by what it can read.
-//! Guarantee: errs to `sensitive`: a pattern that *can* match a private place is counted as if it did.
+//! Guarantee: in doubt, the answer is `sensitive`: a pattern that *can* match a private place counts as if it did.
 
 use serde::{Deserialize, Serialize};
 
 use super::glob::{Glob, WILDCARDS, is_literal};
 use super::plan::{Plan, Step};
 
-/// Whether a plan can reach private things; the roster's rules ask for two persons by it.
+/// Whether a plan can reach private data. The roster's rules use it to require two persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sensitivity {
@@ -44,7 +44,7 @@ const PRIVATE: [&[&str]; 9] = [
 const PRIVATE_OF_PROCESS: [&str; 7] = ["cwd", "environ", "fd", "map_files", "mem", "root", "task"];
 
 impl Plan {
-    /// What the plan's steps make it; an order that states another value is refused.
+    /// The sensitivity that the plan's steps give. An order that states another value is refused.
     pub fn sensitivity(&self) -> Sensitivity {
         let sensitive = self.steps().iter().any(|step| match step {
             Step::Processes(step) => step.environ,

@@ -1,5 +1,5 @@
 //! The list of targets as a Merkle tree: the order signs its root, each endpoint gets its own leaf's proof.
-//! Guarantee: an endpoint learns its index and the number of targets, nothing else of the others.
+//! Guarantee: an endpoint learns its index and the number of targets, and nothing else about the others.
 
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +95,7 @@ impl TargetProof {
     }
 }
 
-/// A list of targets that is none, or a proof that does not hold.
+/// Why a list of targets is not valid, or a proof does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {

@@ -1,10 +1,10 @@
-//! What one seal must say after another.
+//! The rules by which one seal follows another.
 
 use super::{Seal, SealHeader};
 use crate::digest::Digest;
 use crate::id::DeploymentId;
 
-/// What every seal of one collection repeats.
+/// The fields that every seal of one collection repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub deployment: DeploymentId,

@@ -82,7 +82,7 @@ impl Document for Delegation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DelegationError {
-    /// The id is another than its fields make.
+    /// The id is not the one that its fields make.
     #[error("collection id is not the one of order, endpoint, attempt and nonce")]
     Collection,
     /// Not a signed delegation.
@@ -91,7 +91,7 @@ pub enum DelegationError {
         #[source]
         source: SignedError,
     },
-    /// The evidence key would seal by itself.
+    /// The sealer key is the evidence key itself.
     #[error("sealer key is the evidence key")]
     SealerIsEvidenceKey,
     /// Signed by another key than the endpoint's evidence key.

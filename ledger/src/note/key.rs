@@ -15,7 +15,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Longest verifier key read: name, 2 plus signs, 8 digits, 44 characters of base64.
 const VKEY_BYTES_MAX: usize = NAME_BYTES_MAX + 54;
 
-/// What a key signs, by the type byte of c2sp.org/signed-note.
+/// The kind of text that a key signs, by the type byte of c2sp.org/signed-note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyType {
     /// 0x04: time and note text, c2sp.org/tlog-cosignature version 1.
@@ -34,7 +34,7 @@ impl KeyType {
     }
 }
 
-/// A trusted public key with its name; never weak, its id always right.
+/// A trusted public key with its name. It is never weak, and its id is always right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -115,7 +115,7 @@ impl VerifierKey {
         self.key.to_bytes()
     }
 
-    /// Checks the bytes behind the key id of a signature line over `text`; a cosignature gives its time.
+    /// Checks the bytes after the key id of a signature line over `text`. For a cosignature, returns its time.
     pub(super) fn verify(&self, text: &str, signature: &[u8]) -> Result<Option<u64>, NoteError> {
         let bad = || NoteError::BadSignature { name: self.name.clone() };
         match self.kind {

@@ -6,7 +6,7 @@ use super::NoteError;
 use super::key::check_name;
 use crate::encoding;
 
-/// A signature line: who says to have signed, and the bytes. Nothing in it is verified.
+/// A signature line: the alleged signer, and the bytes. Nothing in it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteSignature {
     name: String,
@@ -57,7 +57,7 @@ impl NoteSignature {
         }
     }
 
-    /// Name of the key that is said to have signed.
+    /// Name of the key that allegedly signed.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -38,7 +38,7 @@ impl NoteSigner {
         &self.name
     }
 
-    /// What others need to verify signatures of this kind.
+    /// The key with which others verify signatures of this kind.
     pub fn verifier_key(&self, kind: KeyType) -> VerifierKey {
         match kind {
             KeyType::Ed25519 => self.note_key.clone(),
@@ -53,7 +53,7 @@ impl NoteSigner {
     /// `NoteError::CosignatureText` when it is what a cosigner signs.
     pub fn sign(&self, text: &str) -> Result<NoteSignature, NoteError> {
         check_text(text)?;
-        // With this key as a cosigner's, such a text would become a statement nobody made.
+        // If this key were a cosigner's, such a text would become a statement that nobody made.
         if text.starts_with(cosignature::HEADER) {
             return Err(NoteError::CosignatureText);
         }

@@ -25,9 +25,9 @@ pub struct Note {
 pub struct VerifiedSignature<'note> {
     /// The trusted key.
     pub key: &'note VerifierKey,
-    /// The line that verified; the only kind worth keeping.
+    /// The line that verified; the only kind to keep.
     pub signature: &'note NoteSignature,
-    /// When a cosigner says to have signed, in seconds since 1970.
+    /// When the cosigner signed, by its own word, in seconds since 1970.
     pub time: Option<u64>,
 }
 
@@ -94,9 +94,9 @@ impl Note {
         Ok(())
     }
 
-    /// Which of the trusted `keys` signed this text, in the order of the lines; each line gives one result.
+    /// Finds which of the trusted `keys` signed this text, in the order of the lines; each line gives one result.
     ///
-    /// Lines of unknown keys are ignored, also when name or id alone (not both) are those of a known key.
+    /// Ignores lines of unknown keys, even if only the name or only the id is that of a known key.
     ///
     /// # Errors
     /// `NoteError::BadSignature` when the line of a known key does not verify: the whole note is refused;

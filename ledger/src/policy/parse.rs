@@ -1,4 +1,4 @@
-//! Reads a trust file line by line, refusing whatever the specification does not define.
+//! Reads a trust file line by line. Refuses everything that the specification does not define.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Policy, PolicyError> {
     file.finish()
 }
 
-/// The file as far as it was read.
+/// The part of the file that was read so far.
 #[derive(Default)]
 struct File {
     logs: Vec<PolicyLog>,
@@ -104,7 +104,7 @@ impl File {
                 .filter(|number| (1..=count).contains(number))
                 .ok_or(PolicyError::Threshold { line })?,
         };
-        // Defined last: a group cannot be its own member.
+        // Define it last, so that a group cannot be its own member.
         self.define(line, name, Member::Group(self.groups.len()))?;
         self.groups.push(group);
         Ok(())
@@ -138,7 +138,7 @@ fn usable_key(line: usize, key: &str, kind: KeyType) -> Result<VerifierKey, Poli
     if key.kind() == kind { Ok(key) } else { Err(PolicyError::Key { line, source: None }) }
 }
 
-/// A URL has no fixed form, but a comment behind the key is refused rather than taken for one.
+/// Checks a URL. It has no fixed form, but a comment after the key is refused, so that nobody takes it for a URL.
 fn checked_url(line: usize, url: Option<&str>) -> Result<Option<String>, PolicyError> {
     match url {
         Some(url) if url.starts_with('#') => Err(PolicyError::Items { line }),

@@ -14,7 +14,7 @@ pub(super) struct Group {
     pub(super) members: Vec<Member>,
 }
 
-/// Whether the witnesses that have a time satisfy `quorum`.
+/// True if the witnesses that have a time satisfy `quorum`.
 pub(super) fn is_met(quorum: Option<Member>, groups: &[Group], times: &[Option<u64>]) -> bool {
     let mut met: Vec<bool> = Vec::with_capacity(groups.len());
     // A group names only groups defined above it, so one pass in file order sees every member decided.

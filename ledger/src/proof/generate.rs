@@ -1,4 +1,4 @@
-//! What a log or mirror makes out of the hashes of complete subtrees.
+//! The proofs that a log or mirror makes from the hashes of complete subtrees.
 
 use crate::hash::Hash;
 use crate::tree::{Frontier, SIZE_MAX, TreeError, join, root_of};

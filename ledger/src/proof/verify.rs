@@ -1,4 +1,4 @@
-//! What a stranger checks: a handful of hashes against roots they already trust.
+//! The check that a stranger makes: a handful of hashes against roots that the stranger already trusts.
 
 use crate::hash::{Hash, node_hash};
 
@@ -8,7 +8,7 @@ pub const PROOF_HASHES_MAX: usize = 64;
 /// Checks that `leaf` is entry `index` of the tree with `size` leaves and `root`.
 ///
 /// # Errors
-/// A [`ProofError`] that says what is wrong; no variant may be taken for success.
+/// A [`ProofError`] that says what is wrong. No variant means success.
 pub fn verify_inclusion(
     index: u64,
     size: u64,
@@ -33,11 +33,11 @@ pub fn verify_inclusion(
 
 /// Checks that the tree of `new_size` begins with the tree of `old_size`.
 ///
-/// An old size of 0 is refused: everything begins with nothing, so the proof would prove nothing. Whoever has no
-/// earlier checkpoint has to say so, and cannot slip into first trust through a lost state.
+/// An old size of 0 is refused: everything begins with nothing, so the proof would prove nothing. A caller without an
+/// earlier checkpoint must say so, and cannot slip into first trust through lost state.
 ///
 /// # Errors
-/// A [`ProofError`] that says what is wrong; no variant may be taken for success.
+/// A [`ProofError`] that says what is wrong. No variant means success.
 pub fn verify_consistency(
     old_size: u64,
     old_root: &Hash,

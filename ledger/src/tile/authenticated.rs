@@ -1,4 +1,4 @@
-//! Tiles from a stranger, checked against a root that the caller trusts before any hash is believed.
+//! Tiles from a stranger. The reader checks each against a root that the caller trusts, before it believes any hash.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -59,8 +59,8 @@ impl<S: TileSource> AuthenticatedReader<S> {
     /// The entries of bundle `index`, each checked against its leaf hash.
     ///
     /// # Errors
-    /// `TileReadError::NoBundle` when the tree has no such bundle, `TileReadError::Altered` when an entry is
-    /// not the one the root commits to, or what fetching said.
+    /// `TileReadError::NoBundle` if the tree has no such bundle, `TileReadError::Altered` if the root does not commit to an
+    /// entry; otherwise the error of fetching.
     pub fn entries(&self, index: u64) -> Result<Vec<Vec<u8>>, TileReadError<S::Error>> {
         let outside = || TileReadError::NoBundle { index, size: self.size };
         let path = TilePath::in_tree(TileKind::Entries, index, self.size).ok_or_else(outside)?;

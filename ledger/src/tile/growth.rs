@@ -1,4 +1,4 @@
-//! What a log writes when it grows: which tiles, and what is in them.
+//! The tiles that a log must write when it grows, and their content.
 
 use super::path::hashes_at;
 use super::reader::fetch;
@@ -8,7 +8,7 @@ use crate::hash::Hash;
 use crate::tree::SIZE_MAX;
 
 /// Most tiles of one level that one call plans: 2^20, for 268 million new entries. Bounds the answer to some
-/// 24 MiB when the sizes come from a stranger's checkpoint; a mirror far behind plans in steps.
+/// 24 MiB if the sizes come from a stranger's checkpoint. A mirror that is far behind plans in steps.
 pub(crate) const GROWTH_TILES_MAX: u64 = 1 << 20;
 
 /// Levels that a tree below 2^63 leaves can have: 8 bits of the size each.

@@ -1,4 +1,4 @@
-//! Tiles as a source of subtree hashes, believed as they are; `authenticated` checks them first.
+//! Tiles as a source of subtree hashes. This reader believes them as they are; `authenticated` checks them first.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use crate::tree::SIZE_MAX;
 /// Contract: returns exactly what is stored under the path. Asked for a partial tile that was collected after its
 /// full tile appeared, it may return the first `width` hashes of the full one. A missing tile is an error.
 pub trait TileSource {
-    /// Why a tile could not be had.
+    /// Why a tile is not available.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// The bytes of one tile.
@@ -35,7 +35,7 @@ impl<S: TileSource + ?Sized> TileSource for &S {
 
 /// Tiles fetched beforehand: the bridge from an asynchronous store to the synchronous proof functions.
 ///
-/// `tiles_for_inclusion`, `tiles_for_consistency` and `tiles_for_root` say what to put in.
+/// `tiles_for_inclusion`, `tiles_for_consistency` and `tiles_for_root` list the tiles to put in.
 #[derive(Debug, Clone, Default)]
 pub struct TileSet(pub BTreeMap<TilePath, Vec<u8>>);
 
@@ -54,8 +54,8 @@ impl TileSource for TileSet {
 
 /// Subtree hashes of a tree of known size, recomputed from its tiles.
 ///
-/// The tiles are believed. A proof made from altered tiles does not verify, so this is enough for a log that
-/// serves proofs from its own store; a verifier uses [`super::AuthenticatedReader`].
+/// It believes the tiles. A proof made from altered tiles does not verify, so this is enough for a log that
+/// serves proofs from its own store. A verifier uses [`super::AuthenticatedReader`].
 #[derive(Debug, Clone)]
 pub struct TileReader<S> {
     source: S,
@@ -139,7 +139,7 @@ pub fn tiles_for_root(size: u64) -> Result<Vec<TilePath>, ProveError<Infallible>
     Ok(recorder.paths())
 }
 
-/// Answers with nothing and remembers what was asked.
+/// Returns no tile, and remembers which were requested.
 struct Recorder {
     size: u64,
     asked: RefCell<BTreeSet<TilePath>>,

@@ -1,4 +1,4 @@
-//! What a stranger does without our software: openssl checks the log's and the cosigner's signature.
+//! The check that a stranger makes without our software: openssl verifies the log's and the cosigner's signature.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A collection of a partial production: it has chosen items in place of the container.
+//! A collection of a partial production: it has chosen items instead of the container.
 
 use evidence::digest::Digest;
 use evidence::manifest::Manifest;

@@ -1,4 +1,4 @@
-//! Evidence that was disposed of, and evidence that was withheld and called so. Every case is put to both verifiers.
+//! Evidence that was disposed of, and evidence that was withheld and called disposed of. Both verifiers judge every case.
 
 use evidence::bundle::allowed_signers;
 use evidence::disposal::Object;

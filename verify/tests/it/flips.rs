@@ -1,4 +1,4 @@
-//! The clumsy hand: bits that flip, files that are cut, lost, added, renamed, replaced by something that is no file.
+//! A clumsy forger: bits that flip, and files that are cut, lost, added, renamed, or replaced by something that is not a file.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! The skilled hand: one rule is broken, and everything behind it hashed, signed and logged again by the real keys. Each forgery must be
-//! caught by the check that is there for it, under sums signed by a stranger and under sums signed by a real responder.
+//! A skilled forger: one rule is broken, and everything after it is hashed, signed and logged again by the real keys. The check for that
+//! rule must catch each forgery, under sums signed by a stranger and under sums signed by a real responder.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What a good bundle says, and what it says under other pins.
+//! The report on a good bundle, under the right pins and under others.
 
 use std::process::{Command, Output};
 

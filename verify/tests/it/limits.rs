@@ -1,4 +1,4 @@
-//! The limits of one segment, at both sides: 64 MiB of plain bytes, 16 MiB of stored bytes. And files whose lengths have no limit.
+//! The limits of one segment, on both sides: 64 MiB of plain bytes, 16 MiB of stored bytes. And files whose lengths have no limit.
 
 use crate::verdicts::*;
 use testkit::bundles::*;

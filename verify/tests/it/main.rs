@@ -1,4 +1,4 @@
-//! Tests of `exhibit-verify`: a complete bundle made in process, then everything that a clumsy or a skilled hand may do to it.
+//! Tests of `exhibit-verify`: a complete bundle made in process, then everything that a clumsy or a skilled forger may do to it.
 
 #![expect(
     clippy::unwrap_used,

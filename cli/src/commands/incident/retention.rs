@@ -1,5 +1,5 @@
-//! `exhibit incident hold` and `retention`: what keeps evidence from destruction, and until when.
-//! Guarantee: the act that placed a hold names it, so a release ends that hold and no other. Not here: disposal (`disposition`).
+//! `exhibit incident hold` and `retention`: protect evidence from destruction, and set until when it must be kept.
+//! Guarantee: a release names the act that placed its hold, so it ends that hold and no other. Not here: disposal (`disposition`).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! The proof file beside an item's record: its place among the items of its collection.
-//! Guarantee: one spelling; every byte is compared with something or hashed on the way to the root.
+//! Guarantee: one spelling. Every byte is either compared with something or hashed on the way to the root.
 
 use ledger::{Hash, leaf_hash, verify_inclusion};
 
@@ -35,10 +35,10 @@ impl ItemProof {
         self.hashes.iter().fold(head, |text, hash| text + &hash.to_base64() + "\n").into_bytes()
     }
 
-    /// Reads the file; only the one spelling that [`ItemProof::encode`] writes.
+    /// Parses the file. Accepts only the spelling that [`ItemProof::encode`] writes.
     ///
     /// # Errors
-    /// [`ItemProofError::Form`] when it has another.
+    /// [`ItemProofError::Form`] for any other spelling.
     pub fn parse(bytes: &[u8]) -> Result<Self, ItemProofError> {
         let text = str::from_utf8(bytes).map_err(|_not_text| ItemProofError::Form)?;
         let mut lines = text
@@ -71,7 +71,7 @@ impl ItemProof {
     /// Checks that `record`, the line without LF, stands at its index under `items_root`.
     ///
     /// # Errors
-    /// [`ItemProofError::NotIncluded`] when it does not.
+    /// [`ItemProofError::NotIncluded`] if it does not.
     pub fn verify(&self, record: &[u8], items_root: &Digest) -> Result<(), ItemProofError> {
         let leaf = leaf_hash(record);
         verify_inclusion(self.index, self.count, &leaf, &self.hashes, &Hash(items_root.0))
@@ -86,7 +86,7 @@ pub enum ItemProofError {
     /// Not in the one form.
     #[error("is no proof in the one form of docs/spec/bundle.md")]
     Form,
-    /// The path of hashes does not end in the root.
+    /// The path of hashes does not lead to the root.
     #[error("does not lead to the manifest's items_root")]
     NotIncluded,
 }

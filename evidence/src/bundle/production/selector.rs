@@ -1,6 +1,6 @@
-//! What a person types to choose items: `COLLECTION:ORDINAL`, `COLLECTION:PATTERN`, `PATTERN`.
-//! Guarantee: matching is on raw bytes, so that names which are no UTF-8 can be chosen; time is bounded by pattern × path.
-//! Not here: finding the items (collector). The same code chooses on the collector and checks on the responder's side
+//! Selectors, with which a person chooses items: `COLLECTION:ORDINAL`, `COLLECTION:PATTERN`, `PATTERN`.
+//! Guarantee: a selector matches raw bytes, so that names that are not UTF-8 can be chosen. Time is bounded by pattern × path.
+//! Not here: finding the items (collector). The collector chooses with this code, and the responder's side checks with it
 //! that nothing else was sent.
 
 use crate::digest::Digest;
@@ -11,7 +11,7 @@ pub(super) const SELECTOR_BYTES_MAX: usize = 8192 + 65;
 /// One choice of items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
-    /// Beginning of the id of the one collection meant; empty: all of the incident.
+    /// First digits of the id of the collection that is meant; empty for all collections of the incident.
     pub collection: String,
     /// Which of its items.
     pub what: What,
@@ -57,13 +57,13 @@ impl Selector {
         Ok(Self { collection: collection.to_owned(), what })
     }
 
-    /// True when this collection is meant, or all are.
+    /// True if the selector means this collection, or all collections.
     #[must_use]
     pub fn is_about(&self, collection: &Digest) -> bool {
         collection.to_string().starts_with(&self.collection)
     }
 
-    /// True when the item of this collection is chosen. The list of outcomes is chosen by nothing but its number.
+    /// True if the selector chooses this item of the collection. Only its number can choose the list of outcomes.
     #[must_use]
     pub fn chooses(&self, collection: &Digest, n: u64, path: &[u8]) -> bool {
         self.is_about(collection)
@@ -74,7 +74,7 @@ impl Selector {
     }
 }
 
-/// A pattern of raw paths: `*` and `?` do not cross `/`, `**` crosses any number of them, `\` takes the meaning from the byte behind it.
+/// A pattern of raw paths: `*` and `?` do not cross `/`, `**` crosses any number of them, `\` makes the next byte literal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Vec<Token>);
 
@@ -92,7 +92,7 @@ enum Token {
 }
 
 impl Pattern {
-    /// Reads a pattern; `None` for what does not begin like a path or stream, so is none.
+    /// Parses a pattern; `None` if the text does not begin like a path or stream.
     fn parse(bytes: &[u8]) -> Result<Option<Self>, SelectorError> {
         if !bytes.starts_with(b"/") && !bytes.starts_with(b"live/") {
             return Ok(None);
@@ -112,7 +112,7 @@ impl Pattern {
                 (byte, behind) => (Token::Byte(byte), behind),
             };
             match (tokens.last(), &token) {
-                // Stars in a row mean one; each would cost a walk over the row at every byte of a path.
+                // Several stars in a row mean the same as one. Each would cost a walk over the row at every byte of a path.
                 (Some(Token::Any), Token::Any | Token::Name) | (Some(Token::Name), Token::Name) => {}
                 (Some(Token::Name), Token::Any) => {
                     tokens.pop();
@@ -135,7 +135,7 @@ impl Pattern {
         bytes.collect()
     }
 
-    /// True when the whole path matches. Every state that the pattern can be in is carried along, so no path takes longer than
+    /// True if the whole path matches. It carries along every state that the pattern can be in, so no path takes longer than
     /// its length times the pattern's.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
@@ -153,7 +153,7 @@ impl Pattern {
                     Token::Name if *byte != b'/' => self.enter(&mut next, at),
                     Token::Any => self.enter(&mut next, at),
                     Token::Folders => {
-                        // In the midst of a folder's name nothing may follow yet.
+                        // In the middle of a folder's name, the folder token may not end yet.
                         if let Some(state) = next.get_mut(at) {
                             *state = true;
                         }
@@ -172,7 +172,7 @@ impl Pattern {
         states.last().copied().unwrap_or(false)
     }
 
-    /// Marks a state, and those behind tokens that may stand for nothing.
+    /// Marks a state, and the states after tokens that may match nothing.
     fn enter(&self, states: &mut [bool], mut at: usize) {
         loop {
             if let Some(state) = states.get_mut(at) {
@@ -193,7 +193,7 @@ pub enum SelectorError {
     /// A last backslash.
     #[error("a backslash stands at the end: write \\\\ for the character itself")]
     Backslash,
-    /// Sets and choices, which other globs have.
+    /// Sets and alternatives, which other glob syntaxes have.
     #[error("`[` and `{{` are written \\[ and \\{{: a selector knows *, ?, ** and no sets or choices")]
     Bracket,
     /// What stands before the colon.

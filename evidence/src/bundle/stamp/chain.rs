@@ -1,4 +1,4 @@
-//! The certificates of a stamp: does its signer chain to a pinned one, and until when may it stamp.
+//! The certificates of a stamp: checks that its signer chains to a pinned one, and tells until when the signer may stamp.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const PINNED_MAX: usize = 16;
 /// `id-kp-timeStamping`, RFC 3161 section 2.3.
 const TIME_STAMPING: &[u8] = &oid([43, 6, 1, 5, 5, 7, 3, 8]);
 
-/// Checks that the signer chains to a pinned certificate at the time that the stamp names, and may stamp. The error says why not.
+/// Checks that the signer chains to a pinned certificate at the stamp's time, and may stamp. The error says why not.
 pub(super) fn check(
     signer: &CertificateDer<'_>,
     inside: &[CertificateDer<'_>],
@@ -49,7 +49,7 @@ pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Time> {
     match end.tag {
         der::TIME => time_of(end.content).map(|(time, _)| time),
         der::UTC_TIME => {
-            // Years from 50 on are of the last century.
+            // A two-digit year from 50 on belongs to the last century.
             let century: &[u8] = if end.content.first()? >= &b'5' { b"19" } else { b"20" };
             time_of(&[century, end.content].concat()).map(|(time, _)| time)
         }

@@ -1,6 +1,6 @@
-//! As much DER as a time stamp needs (X.690): elements one after the other, read without copying, and written.
-//! Guarantee: a length has one spelling, the shortest, in what is read and in what is written; reading never panics.
-//! Not here: BER, tags over 30, elements of 64 KiB or more, what the elements mean.
+//! As much DER as a time stamp needs (X.690). Reads elements one after another without copying, and writes them.
+//! Guarantee: a length has one spelling, the shortest, both when reading and when writing. Reading never panics.
+//! Not here: BER, tags over 30, elements of 64 KiB or more, the meaning of the elements.
 
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
@@ -26,7 +26,7 @@ pub(super) struct Element<'a> {
     pub tag: u8,
     /// What is inside.
     pub content: &'a [u8],
-    /// All of it, tag and length too.
+    /// The whole element, with tag and length.
     pub raw: &'a [u8],
 }
 

@@ -1,10 +1,10 @@
-//! Why a response is no stamp over the data.
+//! Why a response is not a stamp over the data.
 
-/// Why a response is no stamp over the data, whoever signed it.
+/// Why a response is not a stamp over the data, whoever signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StampError {
-    /// The time-stamp info is not what RFC 3161 says.
+    /// The time-stamp info breaks RFC 3161.
     #[error("its time-stamp info is malformed")]
     Info,
     /// The authority stamped other data.

@@ -1,4 +1,4 @@
-//! `TSTInfo`: what a stamp says, as far as anybody here reads it (RFC 3161 section 2.4.2).
+//! `TSTInfo`: the content of a stamp, as far as this crate reads it (RFC 3161 section 2.4.2).
 
 use super::algorithm::Hash;
 use super::der;
@@ -12,7 +12,7 @@ pub(super) struct Info<'a> {
     pub(super) hash: Hash,
     pub(super) imprint: &'a [u8],
     pub(super) at: Time,
-    /// The time it names, in RFC 3339.
+    /// The stamp's time, in RFC 3339.
     pub(super) time: String,
     /// The nonce of the request that it answers, as the content of an INTEGER.
     pub(super) nonce: Option<&'a [u8]>,

@@ -1,4 +1,4 @@
-//! `TimeStampReq`: what a client asks an authority for (RFC 3161 section 2.4.1).
+//! `TimeStampReq`: a client's request to an authority (RFC 3161 section 2.4.1).
 
 use super::der;
 use super::error::StampError;
@@ -18,7 +18,7 @@ pub struct StampRequest<'d> {
 }
 
 impl<'d> StampRequest<'d> {
-    /// A question about `data`. The nonce has to be random: it ties the answer to this question.
+    /// Asks about `data`. The nonce must be random: it ties the answer to this request.
     pub fn new(data: &'d [u8], nonce: [u8; 16]) -> Self {
         Self { data, nonce }
     }
@@ -36,7 +36,7 @@ impl<'d> StampRequest<'d> {
         der::encode(der::SEQUENCE, &body)
     }
 
-    /// Verifies the answer as [`verify`] does, and that it answers this question.
+    /// Verifies the answer as [`verify`] does, and checks that it answers this request.
     pub fn verify(&self, response: &[u8], pinned: &[CertificateDer<'static>]) -> Result<Stamp, StampError> {
         let stamp = verify(response, self.data, pinned)?;
         let asked = der::encode_positive(&self.nonce);

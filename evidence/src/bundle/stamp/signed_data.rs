@@ -21,13 +21,13 @@ const SIGNING_CERTIFICATE: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 16, 2,
 pub(super) struct SignedData<'a> {
     pub(super) content: &'a [u8],
     pub(super) certificates: Vec<CertificateDer<'a>>,
-    /// Who signed, by issuer and serial number or by key identifier.
+    /// The signer, by issuer and serial number or by key identifier.
     identifier: Element<'a>,
     hash: Hash,
     algorithms: Vec<&'static dyn SignatureVerificationAlgorithm>,
     /// The signed attributes, without their tag and length.
     attributes: &'a [u8],
-    /// Those, as the set that is signed (RFC 5652, section 5.4).
+    /// The same attributes, as the set that is signed (RFC 5652, section 5.4).
     message: Vec<u8>,
     signature: &'a [u8],
 }
@@ -108,7 +108,7 @@ impl<'a> SignedData<'a> {
             })
         };
         let named = |certificate: &&CertificateDer<'a>| match self.attribute(SIGNING_CERTIFICATE) {
-            // The older attribute holds SHA-1, which proves nothing: then the signature alone says whose it is.
+            // The older attribute holds SHA-1, which proves nothing. The signature alone then tells whose it is.
             None => true,
             Some(value) => signing_certificate(value.raw)
                 .is_some_and(|(hash, digest)| hash.of(certificate.as_ref()) == digest),
@@ -122,7 +122,7 @@ impl<'a> SignedData<'a> {
     }
 }
 
-/// Whether a signer's identifier is `SEQUENCE { issuer, serial }` of this certificate. A key identifier says nothing that the key does not.
+/// True if a signer's identifier is `SEQUENCE { issuer, serial }` of this certificate. A key identifier adds nothing to the key.
 fn is_meant(certificate: &CertificateDer<'_>, identifier: Element<'_>) -> bool {
     let parts = || {
         let (body, _) = der::expect(der::whole(certificate, der::SEQUENCE)?, der::SEQUENCE)?;

@@ -13,14 +13,14 @@ pub const RESPONSE_BYTES_MAX: usize = 64 << 10;
 /// Most characters that are kept of an authority's own words.
 const WORDS_MAX: usize = 200;
 
-/// A time-stamp response that holds in itself: it is about the data, and a certificate in it signed it.
+/// A time-stamp response that is consistent in itself: it is about the data, and a certificate in it signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// The time it names (RFC 3339).
     pub time: String,
-    /// Why its signer counts for nothing under the pinned certificates; `None`: it counts.
+    /// Why its signer counts for nothing under the pinned certificates; `None` if it counts.
     pub unpinned: Option<String>,
-    /// When the signer's certificate ends; `None` when the certificate does not tell.
+    /// When the signer's certificate expires; `None` if the certificate does not tell.
     pub certificate_ends: Option<Time>,
     /// The nonce, as the content of an INTEGER.
     pub(super) nonce: Option<Vec<u8>>,
@@ -62,7 +62,7 @@ fn token(response: &[u8]) -> Result<&[u8], StampError> {
     }
 }
 
-/// The first of the authority's own words, harmless to a terminal.
+/// The first words of the authority, made harmless for a terminal.
 fn printable(status: &[u8]) -> String {
     // Display only: an authority may refuse without a word.
     let Some((words, _)) = der::next(status) else {

@@ -1,22 +1,22 @@
-//! What a verifier is told beforehand: whose container it is, and what it may hold.
+//! What a verifier knows beforehand: whose container it is, and what the container may hold.
 
 use crate::keys::PublicKey;
 use crate::seal::Identity;
 
-/// Plain and stored bytes by which a container may pass the order's limits: the agent counts content, and closes its
-/// container (outcomes, end blocks, the open segment) after the limit struck.
+/// Plain and stored bytes by which a container may exceed the order's limits. The agent counts content, and closes its
+/// container (outcomes, end blocks, the open segment) after it reached the limit.
 const SLACK_BYTES: u64 = 128 << 20;
 
-/// Records by which it may pass: those that say what the limit kept out.
+/// Records by which it may exceed the limit: those that say what the limit kept out.
 const SLACK_ITEMS: u64 = 4096;
 
-/// Smallest limit of one item's size that is enforced on arrival: the collectors' own streams come in parts of 4 MiB.
+/// Smallest limit on one item's size that the verifier enforces: the collectors' own streams come in parts of 4 MiB.
 const ITEM_BYTES_MIN: u64 = 8 << 20;
 
-/// Logical bytes beyond the plain ones: holes that are hashed, though not stored. 64 GiB take half a minute of a core.
+/// Logical bytes beyond the plain ones: holes are hashed, though not stored. 64 GiB take a core half a minute.
 const HOLES_BYTES_MAX: u64 = 64 << 30;
 
-/// What may not be passed, from the order and the receiver.
+/// The limits of the order and of the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Stored bytes of the container.
@@ -31,8 +31,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What a container may hold under an order: its limits, and the slack that every honest endpoint needs. The same for the collector and
-    /// for whoever verifies years later, so that no sealed bomb keeps either busy.
+    /// What a container may hold under an order: the order's limits, plus the slack that every honest endpoint needs. Collector and later
+    /// verifiers use the same limits, so that no sealed bomb keeps either busy.
     pub fn of_order(order: &crate::order::Limits) -> Self {
         // Saturating is the meaning: there is nothing above the largest limit.
         let plain_bytes = order.plain_bytes.saturating_add(SLACK_BYTES);
@@ -45,7 +45,7 @@ impl Limits {
         }
     }
 
-    /// No limits but those of the format: for containers one trusts to be finite, such as files on one's own disk.
+    /// Only the limits of the format: for containers that one trusts to be finite, such as files on one's own disk.
     pub const NONE: Self = Self {
         stored_bytes: u64::MAX,
         plain_bytes: u64::MAX,

@@ -1,4 +1,4 @@
-//! The member that the plain bytes are in: header, content, padding, each compared with what its record gives.
+//! The member at the current plain byte: compares header, content and padding with those that its record makes.
 
 use crate::container::content::{Content, is_zero};
 use crate::container::malformed::Malformed;
@@ -19,7 +19,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Takes what belongs to this member and returns how much that was.
+    /// Takes the bytes that belong to this member, and returns their number.
     pub(super) fn consume(
         &mut self,
         bytes: &[u8],

@@ -6,14 +6,14 @@ use crate::item::tar::TarError;
 use crate::seal::ChainError;
 use crate::signed::SignedError;
 
-/// Why the writer refused. Those marked *refused* leave it usable; after any other it is done for.
+/// Why the writer refused. It stays usable after those marked *refused*; after any other it is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// Refused: the name is a member already. Record the item as `skipped_loop`.
     #[error("member name is in use")]
     DuplicateName,
-    /// Refused: the name lies below a member that is no directory. Record the item as `skipped_loop`.
+    /// Refused: the name lies below a member that is not a directory. Record the item as `skipped_loop`.
     #[error("member name lies below a member that is no directory")]
     BelowOther,
     /// Refused: `live/outcomes.*` is the writer's own.
@@ -22,10 +22,10 @@ pub enum WriteError {
     /// Refused: the record breaks a rule.
     #[error("item record")]
     Record(#[source] RecordError),
-    /// Refused: no tar header can be made of it. With [`TarError::TooLarge`], leave extended attributes out.
+    /// Refused: the record does not make a tar header. With [`TarError::TooLarge`], leave extended attributes out.
     #[error("tar header")]
     Tar(#[source] TarError),
-    /// Refused: no such earlier member, with this size and digest and more than one link in its `before`.
+    /// Refused: no earlier member has this size and digest and more than one link in its `before`.
     #[error("hard link names no earlier member")]
     NoLinkTarget,
     /// Refused: a member is open.
@@ -49,7 +49,7 @@ pub enum WriteError {
     /// Refused: too many gaps for one record; give up and fill the rest.
     #[error("too many gaps in one member")]
     TooManyGaps,
-    /// The container has as many frames as a seek table may list.
+    /// The container has as many frames as a seek table can list.
     #[error("container is full")]
     Full,
     /// A compression thread failed or could not be started.
@@ -61,7 +61,7 @@ pub enum WriteError {
     /// A seal could not be signed.
     #[error("sign seal")]
     Sign(#[source] SignedError),
-    /// The writer's own chain does not continue: a defect of the writer.
+    /// The writer's own seal chain does not continue. This is a defect of the writer.
     #[error("own seal chain")]
     Chain(#[source] ChainError),
 }

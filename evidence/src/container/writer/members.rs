@@ -1,4 +1,4 @@
-//! From an item record to its header in the stream, and from the end of its content to its final record.
+//! Makes the header in the stream from an item record, and the final record at the end of its content.
 
 use super::{MemberEnd, OpenMember, Waiting, WriteError, Writer};
 use crate::container::content::Content;
@@ -11,7 +11,7 @@ use crate::item::{ItemRecord, Kind, RawBytes, RecordError, Salt, Stage, member_n
 use crate::length::len;
 use crate::time::FileTime;
 
-/// Refused before the member begins, so that its end cannot fail for it.
+/// The writer refuses such a member before it begins, so that its end cannot fail for this reason.
 const SIZES_TOO_LARGE: RecordError =
     RecordError::Field { field: "size", rule: "makes the sum of all sizes pass 2^64" };
 
@@ -53,7 +53,7 @@ impl Writer {
         if self.totals.content_bytes.checked_add(size).is_none() {
             return Err(WriteError::Record(SIZES_TOO_LARGE));
         }
-        // The runs come from a file system and are checked only after the header is made.
+        // The runs come from a file system, and the check of them comes only after the header is made.
         let data = match &record.sparse {
             Some(runs) => {
                 let map = len(&tar::sparse_map(runs, size));
@@ -109,7 +109,7 @@ impl Writer {
         salt
     }
 
-    /// Counts a final record and lets it wait for its seal.
+    /// Counts a final record and puts it in line for its seal.
     pub(super) fn finish_record(&mut self, record: &ItemRecord) -> Result<(), WriteError> {
         let line = record.to_line().map_err(WriteError::Record)?;
         self.totals.item(record, &line).ok_or(WriteError::Record(SIZES_TOO_LARGE))?;

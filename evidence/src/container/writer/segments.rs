@@ -1,4 +1,4 @@
-//! From plain bytes to sealed segments: frames are filled, compressed in lanes, put into segments, sealed.
+//! Turns plain bytes into sealed segments: fills frames, compresses them in lanes, puts them into segments, seals.
 
 use super::{WriteError, Writer};
 use crate::container::lanes::Done;
@@ -32,7 +32,7 @@ pub struct SealedSegment {
     pub header: SealHeader,
 }
 
-/// Frames of one segment, whose seal is not made yet.
+/// The frames of one segment that is not sealed yet.
 pub(super) struct Closed {
     pub(super) bytes: Vec<u8>,
     pub(super) plain_end: u64,
@@ -60,7 +60,7 @@ impl Writer {
     }
 
     /// Puts the next compressed frame into the segment, and closes the segment when it is large enough. The last frame
-    /// closes nothing: it belongs to the final segment, which must have one.
+    /// closes nothing: it belongs to the final segment, which must have at least one.
     pub(super) fn place(&mut self, mut done: Done, is_last: bool) -> Result<(), WriteError> {
         let (Ok(stored), Ok(plain)) = (u32::try_from(done.frame.len()), u32::try_from(done.plain.len()))
         else {

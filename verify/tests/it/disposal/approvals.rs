@@ -1,4 +1,4 @@
-//! Approvals that are none, and plans that are not what the chain holds.
+//! Approvals that are not valid, and plans that differ from the chain.
 
 use super::*;
 

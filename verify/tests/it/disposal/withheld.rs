@@ -1,4 +1,4 @@
-//! Evidence that was withheld and called destroyed, and certificates that say something else than the chain.
+//! Evidence that was withheld and called destroyed, and certificates that contradict the chain.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Forged logins, and an endpoint that is enrolled twice. An exporter leaves logins out; a bundle that has one is judged by it.
+//! Forged logins, and an endpoint that is enrolled twice. An exporter leaves logins out; if a bundle has one, the verifier judges it.
 
 use evidence::enrolment::{EnrolmentRequest, Login};
 use evidence::entry::EntryType;
