@@ -40,7 +40,7 @@ const CHAIN_MAX: usize = 4;
 /// Most rosters in an answer. A new one is published every month or so.
 const ROSTERS_MAX: usize = 1000;
 
-/// What the command shows to the owner.
+/// The result that the command shows to the owner.
 #[derive(Debug, Clone)]
 pub struct Enrolled {
     /// The pins.

@@ -141,14 +141,14 @@ pub enum Message {
     },
     /// An object. If a descriptor comes with it, the sealer reads the content from it.
     Item {
-        /// What the reader saw.
+        /// The object as the reader saw it.
         seen: Box<Seen>,
-        /// What the bytes are for.
+        /// The purpose of the bytes.
         use_as: Use,
     },
     /// Bytes that the reader reads itself follow, in [`Received::Data`], until `DataEnd`.
     DataBegin {
-        /// What the reader saw.
+        /// The object as the reader saw it.
         seen: Box<Seen>,
     },
     /// The end of such bytes.

@@ -175,7 +175,7 @@ impl Matcher {
         self.processes.insert(pid);
     }
 
-    /// What the denials cannot promise, for the manifest.
+    /// The limits of the denials, for the manifest.
     #[must_use]
     pub fn limitations(&self) -> Vec<String> {
         let partial = self.is_partial.then(|| {

@@ -90,7 +90,7 @@ pub mod from_link {
         /// A receipt.
         #[prost(message, tag = "8")]
         Receipt(v1::ReceiptDelivery),
-        /// Where the collector stands in an upload.
+        /// The collector's position in an upload.
         #[prost(message, tag = "9")]
         Position(Position),
         /// The upload's call was cut. The link opens it again by itself.
@@ -129,7 +129,7 @@ pub mod to_sealer {
         /// The first message, with two descriptors: the reader's socket, the check socket.
         #[prost(message, tag = "1")]
         Start(StartSealer),
-        /// Where the collector stands.
+        /// The collector's position.
         #[prost(message, tag = "2")]
         Position(Position),
         /// The upload was cut: send nothing until the next position.
@@ -338,7 +338,7 @@ pub struct Renew {
     pub is_expired: bool,
 }
 
-/// Where the collector stands in an upload.
+/// The collector's position in an upload.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Position {
     /// Collection id.

@@ -350,7 +350,7 @@ pub enum PolicyError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system reported.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -375,7 +375,7 @@ pub enum PolicyError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The place and the cause.
         #[source]
         source: Box<toml::de::Error>,
     },

@@ -26,7 +26,7 @@ pub(crate) const PIECE_BYTES_MAX: usize = 4 << 20;
 /// Longest row: 256 KiB. A longer one is replaced by a note; the raw bytes are in the container.
 const ROW_BYTES_MAX: usize = 256 << 10;
 
-/// Where a source may be cut.
+/// The places at which a source may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// After any line feed.
@@ -191,7 +191,7 @@ pub(crate) fn number(field: &[u8]) -> Option<i64> {
     str::from_utf8(field).ok()?.trim().parse().ok()
 }
 
-/// What stands before and behind the first `mark`.
+/// The parts before and after the first `mark`.
 pub(crate) fn split_once(line: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
     let at = line.iter().position(|byte| *byte == mark)?;
     Some((line.get(..at)?, line.get(at + 1..)?))

@@ -74,7 +74,7 @@ pub struct Settings {
     pub root: PathBuf,
     /// The program of all children: this very program.
     pub program: PathBuf,
-    /// Where the link comes from.
+    /// The source of the link.
     pub link: LinkSource,
     /// Shortest wait between connections, and between attempts.
     pub backoff_min: Duration,
@@ -84,7 +84,7 @@ pub struct Settings {
     pub stop: Option<OwnedFd>,
 }
 
-/// Where the link comes from.
+/// The source of the link.
 #[derive(Debug)]
 pub enum LinkSource {
     /// A child process, started again whenever it ends.
@@ -106,7 +106,7 @@ pub enum WardenError {
     /// The system refused something basic.
     #[error("{op}")]
     System {
-        /// What.
+        /// The failed operation.
         op: &'static str,
         /// Why.
         #[source]

@@ -92,7 +92,7 @@ pub enum DatagramError {
     /// The body is not the message that the receiver expects.
     #[error("the other process sent a message that is not understood")]
     Decode {
-        /// What the decoder reported.
+        /// The decoder's error.
         #[source]
         source: prost::DecodeError,
     },
@@ -135,7 +135,7 @@ impl DatagramError {
     }
 }
 
-/// What [`try_send`] did.
+/// The result of [`try_send`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a message that did not fit is lost if it is not sent again"]
 pub enum Sent {

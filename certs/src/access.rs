@@ -30,7 +30,7 @@ pub(crate) const AUDITOR: &str = "auditor";
 /// May sign enrolment tokens and retire endpoints.
 pub const ENDPOINT_ADMIN: &str = "endpoint-admin";
 
-/// Who may call a method.
+/// The callers that may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callers {
     /// Everybody who reaches the enrolment listener, which asks for no certificate.
@@ -121,7 +121,7 @@ pub enum Who<'a> {
     Person(&'a [String]),
 }
 
-/// What the table says.
+/// The table's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// The handler may run.
@@ -270,9 +270,9 @@ where
 
 /// The handler's answer, or the refusal.
 pub enum Answer<F, E> {
-    /// Of the handler.
+    /// The handler's answer.
     Inner(Pin<Box<F>>),
-    /// Of the table.
+    /// The table's refusal.
     Refused(Ready<Result<http::Response<Body>, E>>),
 }
 

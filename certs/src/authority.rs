@@ -86,9 +86,9 @@ pub enum AuthorityError {
     /// An identity of another deployment.
     #[error("authority of {ours} asked to certify {identity}")]
     Deployment {
-        /// Whose authority this is.
+        /// The deployment of this authority.
         ours: DeploymentId,
-        /// Who was to be certified.
+        /// The identity to certify.
         identity: Identity,
     },
     /// A FIDO key cannot do TLS.
@@ -139,7 +139,7 @@ impl Authority {
         Ok(Self { deployment, certificate, key: credentials.key, not_after })
     }
 
-    /// Whose authority it is.
+    /// The deployment of the authority.
     #[must_use]
     pub const fn deployment(&self) -> &DeploymentId {
         &self.deployment

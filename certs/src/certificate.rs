@@ -37,7 +37,7 @@ impl fmt::Debug for Serial {
 /// A leaf certificate's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
-    /// Who it names.
+    /// The identity that it names.
     pub identity: Identity,
     /// Its serial number.
     pub serial: Serial,
@@ -61,7 +61,7 @@ pub enum CertificateError {
     /// An authority's certificate where a leaf is due.
     #[error("an authority's certificate where a leaf is due")]
     Authority,
-    /// Not Ed25519.
+    /// The key is not Ed25519.
     #[error("the certificate's key is not Ed25519")]
     Algorithm,
     /// A key of small order or in a second spelling.

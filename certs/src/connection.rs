@@ -59,7 +59,7 @@ impl PeerInfo {
 #[derive(Debug, Clone)]
 pub struct Peer {
     pub address: SocketAddr,
-    /// Who; `None` on the enrolment listener.
+    /// The peer; `None` on the enrolment listener.
     pub info: Option<Arc<PeerInfo>>,
 }
 

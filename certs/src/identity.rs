@@ -36,7 +36,7 @@ pub enum IdentityError {
     /// The system refused.
     #[error("{action} {path}", path = path.display())]
     Io {
-        /// What was tried.
+        /// The failed action.
         action: &'static str,
         path: PathBuf,
         #[source]
@@ -53,12 +53,12 @@ pub enum IdentityError {
     #[error("{path} belongs to user {owner}, not to {user}: run as its owner or move it there by hand", path = path.display())]
     Owner {
         path: PathBuf,
-        /// Whose it is.
+        /// User id of the file's owner.
         owner: u32,
-        /// Who we are.
+        /// User id of this process.
         user: u32,
     },
-    /// Not a regular file, or too large.
+    /// The path is not a regular file, or the file is too large.
     #[error("{path} is not a regular file of at most 64 KiB", path = path.display())]
     Kind { path: PathBuf },
     /// Not exactly one key and up to four certificates.

@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub enum Clients {
     /// Each one does: the main listener.
     Certified,
-    /// None is asked: the enrolment listener.
+    /// Clients show no certificate: the enrolment listener.
     Anonymous,
 }
 

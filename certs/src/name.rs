@@ -7,16 +7,16 @@ use std::str::FromStr;
 
 use evidence::id::{Actor, CollectorId, DeploymentId, EndpointId, Generation, IdError, MirrorId, PersonId};
 
-/// Who, and of which deployment.
+/// A subject and its deployment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     /// The deployment whose authority vouches.
     pub deployment: DeploymentId,
-    /// Who in it.
+    /// The subject within the deployment.
     pub subject: Subject,
 }
 
-/// Who, within a deployment.
+/// An identity within a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A machine that runs the agent.
@@ -33,7 +33,7 @@ pub enum Subject {
     Person(PersonId),
 }
 
-/// What kind of thing a [`Subject`] is.
+/// The kind of a [`Subject`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// See [`Subject::Endpoint`].
@@ -50,7 +50,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// Another scheme, kind or number of parts.
+    /// The text has another scheme, kind or number of parts.
     #[error("not an identity such as exhibit://acme/endpoint/web-03/1")]
     Form,
     /// A part is not the id it should be.

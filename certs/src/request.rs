@@ -34,13 +34,13 @@ pub enum RequestError {
     /// The library refused the key or could not write the request.
     #[error("key or request refused by the certificate library")]
     Library(#[from] rcgen::Error),
-    /// Over the wire's limit.
+    /// The request is over the wire's limit.
     #[error("request of {len} bytes, at most {max} are read")]
     Large { len: usize, max: usize },
     /// The bytes are not one PKCS#10 request in DER, or others follow it.
     #[error("not exactly one PKCS#10 request in DER")]
     Form,
-    /// Another algorithm than Ed25519.
+    /// The key is of another algorithm than Ed25519.
     #[error("the request's key is not Ed25519")]
     Algorithm,
     /// A key of small order or in a second spelling: its signatures bind nobody.

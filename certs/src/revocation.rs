@@ -15,7 +15,7 @@ use crate::certificate::{Leaf, Serial};
 use crate::connection::PeerInfo;
 use crate::name::Subject;
 
-/// What is taken away.
+/// The access to take away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     Serial(Serial),

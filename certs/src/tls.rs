@@ -48,21 +48,21 @@ pub enum TlsError {
 pub enum Unexpected {
     #[error("the peer is {found}, not of deployment {deployment}")]
     Deployment {
-        /// Who it is.
+        /// The peer's identity.
         found: Identity,
-        /// Whose it should be.
+        /// The deployment that it should belong to.
         deployment: DeploymentId,
     },
     #[error("the peer is {found}, which may not be at this end")]
     Kind {
-        /// Who it is.
+        /// The peer's identity.
         found: Identity,
     },
     #[error("the peer is {found}, not collector {expected}")]
     Collector {
-        /// Who it is.
+        /// The peer's identity.
         found: Identity,
-        /// Who it should be.
+        /// The expected collector.
         expected: CollectorId,
     },
     /// No certificate behind the leaf is the pinned authority.

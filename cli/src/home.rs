@@ -33,7 +33,7 @@ pub struct Config {
     pub deployment: DeploymentId,
     /// Its collector.
     pub collector: CollectorId,
-    /// Who types here.
+    /// The person who owns this home.
     pub person: PersonId,
     /// The person's SSH key: private, or public with the secret half in an agent.
     pub key: PathBuf,
@@ -179,12 +179,12 @@ impl Home {
         Ok(Lock::wait(&self.root.join(".lock"))?)
     }
 
-    /// Where a file of the home is.
+    /// The path of a file of the home.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Where an own profile would be.
+    /// The path of an own profile, whether it exists or not.
     pub fn profile_path(&self, name: &str) -> PathBuf {
         self.root.join("profiles").join(format!("{name}.toml"))
     }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-/// Who reads.
+/// The reader of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A person.
@@ -13,10 +13,10 @@ pub enum Format {
     Json,
 }
 
-/// Where results go.
+/// The destination of results.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    /// Who reads stdout.
+    /// The reader of stdout.
     pub format: Format,
 }
 

@@ -17,7 +17,7 @@ use crate::log_keys;
 /// The pins of a home.
 #[derive(Debug)]
 pub struct Pins {
-    /// Who signs rosters.
+    /// The keys that sign rosters.
     pub authority: AuthoritySet,
     /// The pinned log, and who must have cosigned.
     pub policy: Policy,

@@ -41,7 +41,7 @@ pub struct Profile {
 pub struct Fault {
     /// Line of the file, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The cause.
     pub cause: String,
 }
 

@@ -20,7 +20,7 @@ const FORGED: &str =
 /// A collection as its signed documents and its ledger entry describe it.
 #[derive(Debug)]
 pub struct Receipt {
-    /// What the collector says; for display.
+    /// The collector's row, for display.
     pub row: v1::CollectionRow,
     /// Counts by outcome; for display.
     pub outcomes: Vec<v1::OutcomeCount>,

@@ -19,16 +19,16 @@ pub struct Span(pub Duration);
 /// Why a text is not a size or a span of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    /// Not a number with a known unit.
+    /// The text is not a number with a known unit.
     #[error("{text:?} is not a size such as 64MiB (units: B KiB MiB GiB TiB)")]
     Size {
-        /// What was written.
+        /// The text.
         text: String,
     },
-    /// Not a number with a known unit.
+    /// The text is not a number with a known unit.
     #[error("{text:?} is not a duration such as 30m (units: s m h d)")]
     Span {
-        /// What was written.
+        /// The text.
         text: String,
     },
 }

@@ -31,7 +31,7 @@ pub(crate) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, Copy)]
 pub struct Pins<'a> {
     pub deployment: &'a DeploymentId,
-    /// Who signs rosters.
+    /// The keys that sign rosters.
     pub authority: &'a AuthoritySet,
     /// The log's key, and a quorum of cosigners if the owner asks for one.
     pub log: &'a ledger::Policy,
@@ -62,7 +62,7 @@ pub struct Admitted {
     pub roster: AdmittedRoster,
     /// The key its issuer signed with.
     pub issuer_key: PublicKey,
-    /// Who approved it, sorted.
+    /// The persons who approved it, sorted.
     pub approvers: Vec<PersonId>,
     /// The key of each approver, in the same order.
     pub approver_keys: Vec<PublicKey>,
@@ -140,9 +140,9 @@ pub fn admit(
 pub enum Reason {
     /// Bytes that are not an order, roster, approval, entry or proof.
     Malformed,
-    /// Of another deployment.
+    /// The order is of another deployment.
     Foreign,
-    /// No roster in force.
+    /// There is no roster in force.
     Roster,
     /// The order's issuer did not sign it, or the issuer is not a responder.
     Signature,
@@ -154,11 +154,11 @@ pub enum Reason {
     Approvals,
     /// Labelled otherwise than its plan.
     Sensitivity,
-    /// Not proven to be logged.
+    /// The order is not proven to be logged.
     Ledger,
     /// The endpoint's owner forbids it.
     Policy,
-    /// No attempt left, or already done.
+    /// No attempt is left, or the order is done.
     Replay,
     /// Another collection runs.
     Busy,
@@ -226,7 +226,7 @@ pub struct UnknownReason;
 pub struct Refusal {
     /// The first step that failed.
     pub reason: Reason,
-    /// What exactly, for people.
+    /// The exact fault, for people.
     pub detail: String,
     /// A roster that was verified on the way and is in force. Keep it, although the order is refused.
     pub learned: Option<Box<AdmittedRoster>>,

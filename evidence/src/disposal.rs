@@ -230,7 +230,7 @@ pub enum Refusal {
         "the plan is not what the incident's chain holds: entries came after it, or it names something else. Propose again"
     )]
     Stale,
-    /// Nothing to dispose of.
+    /// There is nothing to dispose of.
     #[error("the plan names nothing")]
     Empty,
     /// The same person again.

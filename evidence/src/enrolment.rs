@@ -26,7 +26,7 @@ pub enum EnrolmentError {
     /// A value differs from the one that was pinned or asked for.
     #[error("{what} is not the one that was asked for")]
     Differs { what: &'static str },
-    /// Not a signed document of its type.
+    /// The bytes are not a signed document of its type.
     #[error("signed document")]
     Document {
         #[source]
@@ -54,7 +54,7 @@ pub enum EnrolmentError {
         #[source]
         source: crate::log_key::LogKeyError,
     },
-    /// Not proven to be logged.
+    /// The enrolment is not proven to be logged.
     #[error("proof that the enrolment is logged")]
     Proof {
         #[source]
@@ -70,10 +70,10 @@ pub enum EnrolmentError {
     #[error("{what} is not signed by {by}, in this order and by nobody else")]
     Signers {
         what: &'static str,
-        /// Who must sign.
+        /// The required signers.
         by: &'static str,
     },
-    /// Not a token string.
+    /// The text is not a token string.
     #[error("not a token: exhibit1.<document>.<signature>.<seed>, copied whole and without blanks")]
     TokenString,
 }

@@ -34,7 +34,7 @@ document_type!(
     EntryVersion, "exhibit-entry-v1"
 );
 
-/// What the collector recorded.
+/// The collector's part of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
@@ -54,7 +54,7 @@ pub struct Envelope {
     pub event: Digest,
     /// Ids, sorted by name.
     pub refs: Vec<(String, String)>,
-    /// Where the act is.
+    /// The place of the act.
     pub act: ActLocation,
 }
 
@@ -65,10 +65,10 @@ impl Envelope {
     }
 }
 
-/// Where an entry's act is.
+/// The place of an entry's act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActLocation {
-    /// Behind the envelope.
+    /// After the envelope.
     Inline,
     /// In the store, under its document digest.
     Digest,
@@ -151,7 +151,7 @@ impl From<Signed> for ActObject {
 /// An entry: envelope, and the act when it is inline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What the collector recorded.
+    /// The collector's part.
     pub envelope: Envelope,
     /// The act, when it travels inside.
     pub act: Option<ActObject>,

@@ -25,7 +25,7 @@ pub enum FrameError {
     /// A frame of zstd before 0.8.
     #[error("legacy frame")]
     Legacy,
-    /// Not a zstd frame.
+    /// The bytes are not a zstd frame.
     #[error("no zstd frame")]
     Magic,
     /// The reserved or the unused bit is set.

@@ -218,7 +218,7 @@ impl FromStr for Chain {
 }
 serde_as_text!(Chain);
 
-/// Who did something.
+/// The author of an act.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Actor {
     /// The holders of the authority keys: `authority`.
@@ -271,16 +271,16 @@ serde_as_text!(Actor);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {
-    /// Not an actor.
+    /// The text is not an actor.
     #[error("not an actor such as person:ada or endpoint:web-03#1")]
     Actor,
-    /// Not a generation.
+    /// The text is not a generation.
     #[error("not a generation: a whole number from 1")]
     Generation,
-    /// Not an incident id.
+    /// The text is not an incident id.
     #[error("not an incident id such as INC-2026-0007")]
     Incident,
-    /// Not a name.
+    /// The text is not a name.
     #[error("not a name: 1 to 63 of a-z 0-9 . - that begin and end with a letter or digit")]
     Name,
 }

@@ -62,7 +62,7 @@ pub struct ItemRecord {
     pub shown: String,
     /// What it is.
     pub kind: Kind,
-    /// What became of it.
+    /// The item's outcome.
     pub outcome: Outcome,
     /// Tar member name. Set by the writer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

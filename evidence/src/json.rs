@@ -79,13 +79,13 @@ pub enum JsonError {
     /// A key occurs twice in one object.
     #[error("duplicate key in the object that ends at byte {offset}")]
     DuplicateKey {
-        /// Where the object ends.
+        /// The offset at which the object ends.
         offset: usize,
     },
     /// Right JSON, wrong document: a field is unknown, missing or has another form.
     #[error("{message}")]
     Form {
-        /// What serde says.
+        /// The error of serde.
         message: String,
     },
     /// A signed document does not end in LF.

@@ -216,20 +216,20 @@ pub enum KeyError {
     /// The FIDO application has another form.
     #[error("application of a security key does not begin with ssh: or is not printable")]
     Application,
-    /// Not a key blob.
+    /// The bytes are not a key blob.
     #[error("malformed key blob")]
     Blob,
-    /// Not a point of the curve.
+    /// The bytes are not a point of the curve.
     #[error("not a point of the curve")]
     Curve {
-        /// What the curve said.
+        /// The error of the curve's library.
         #[source]
         source: ed25519_dalek::SignatureError,
     },
-    /// Not a fingerprint.
+    /// The text is not a fingerprint.
     #[error("not a fingerprint: SHA256: and 43 characters of base64")]
     Fingerprint,
-    /// Not the one text of a key.
+    /// The text is not the one text of a key.
     #[error("not a public key: algorithm, one space, canonical base64, no comment")]
     Text,
     /// A key under which one signature fits many messages, or one with a second spelling.

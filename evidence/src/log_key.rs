@@ -186,22 +186,22 @@ pub enum LogKeyError {
         #[source]
         source: RosterError,
     },
-    /// Not a signed document of its type.
+    /// The bytes are not a signed document of its type.
     #[error("change of the log key")]
     Document {
         #[source]
         source: SignedError,
     },
-    /// Not an entry.
+    /// The bytes are not an entry.
     #[error("entry that records a change of the log key")]
     Entry {
         #[source]
         source: EntryError,
     },
-    /// Of another deployment.
+    /// The change is of another deployment.
     #[error("the change of the log key is of deployment {deployment}")]
     Foreign {
-        /// Whose it is.
+        /// The deployment that it names.
         deployment: DeploymentId,
     },
     /// An entry differs from its document.
@@ -220,7 +220,7 @@ pub enum LogKeyError {
     )]
     NotPinned {
         pinned: String,
-        /// Where the line leads.
+        /// The key at the end of the line.
         current: String,
     },
     /// A change that was accepted before is missing or differs now.
@@ -235,7 +235,7 @@ pub enum LogKeyError {
         #[source]
         source: ledger::proof_file::ProofFileError,
     },
-    /// More than any log has.
+    /// There are more changes than any log has.
     #[error("more than {LOG_KEY_CHANGES_MAX} changes of the log key")]
     TooMany,
 }

@@ -37,7 +37,7 @@ pub struct Manifest {
     pub type_: ManifestType,
     pub deployment: DeploymentId,
     pub collection: Digest,
-    /// Where it comes from.
+    /// The origin of the collection.
     pub origin: Origin,
     /// Digest of the delegation document.
     pub delegation: Digest,
@@ -81,7 +81,7 @@ pub struct Manifest {
     pub seal_head: Digest,
     /// Known exceptions to "nothing on the endpoint changes".
     pub footprint: Vec<String>,
-    /// What this collection does not show.
+    /// The limits of what this collection shows.
     pub limitations: Vec<String>,
     /// Head of the endpoint's own log.
     pub log_head: LogHead,
@@ -89,7 +89,7 @@ pub struct Manifest {
     pub result: CollectionResult,
 }
 
-/// Where a collection comes from.
+/// The origin of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Origin {
@@ -118,7 +118,7 @@ pub struct EndpointOrigin {
 #[serde(deny_unknown_fields)]
 pub struct IntakeOrigin {
     pub person: PersonId,
-    /// Where the bytes come from.
+    /// The origin of the bytes.
     pub source: String,
     /// How they were obtained.
     pub method: String,
@@ -188,7 +188,7 @@ pub struct Agent {
     pub capabilities: String,
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepResult {
@@ -336,7 +336,7 @@ pub enum ManifestError {
     /// Does not describe the container.
     #[error("manifest's {field} is not that of the container")]
     Container { field: &'static str },
-    /// Not a signed manifest.
+    /// The bytes are not a signed manifest.
     #[error("manifest")]
     Document {
         #[source]

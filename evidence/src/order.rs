@@ -44,13 +44,13 @@ pub struct Order {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: OrderType,
-    /// Where it is valid.
+    /// The deployment in which it is valid.
     pub deployment: DeploymentId,
     /// What it is for.
     pub incident: IncidentId,
     /// Two equal requests are two orders.
     pub nonce: Nonce,
-    /// Who asks; holds the role `responder`.
+    /// The person who orders; holds the role `responder`.
     pub issuer: PersonId,
     /// When it was signed.
     pub issued: Time,
@@ -66,15 +66,15 @@ pub struct Order {
     pub targets_count: u64,
     /// Merkle root over the target leaves.
     pub targets_root: Digest,
-    /// Where the plan came from; informative.
+    /// The profile from which the plan was made; informative.
     pub profile: ProfileRef,
     /// Why, in the issuer's words.
     pub purpose: String,
-    /// What the plan's content makes it.
+    /// The sensitivity that follows from the plan.
     pub sensitivity: Sensitivity,
-    /// What the collection may not pass.
+    /// The limits that the collection may not exceed.
     pub limits: Limits,
-    /// What to collect, most volatile first.
+    /// The steps to run, most volatile first.
     pub plan: Plan,
 }
 

@@ -43,7 +43,7 @@ pub struct Roster {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: RosterType,
-    /// Where it is valid.
+    /// The deployment in which it is valid.
     pub deployment: DeploymentId,
     /// Grows by one, from 1.
     pub version: u64,
@@ -58,7 +58,7 @@ pub struct Roster {
     pub authority: AuthoritySet,
     /// Sorted by id.
     pub persons: Vec<Person>,
-    /// What orders must satisfy.
+    /// The rules for orders.
     pub rules: Rules,
 }
 
@@ -73,7 +73,7 @@ pub struct Person {
     pub roles: Vec<Role>,
 }
 
-/// What a person may do.
+/// A right that a roster grants to a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {

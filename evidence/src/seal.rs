@@ -33,7 +33,7 @@ pub(crate) const HEADER_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// Over [`SEAL_BYTES_MAX`].
+    /// The seal is over [`SEAL_BYTES_MAX`].
     #[error("seal is over 64 MiB")]
     TooLarge,
     /// The bytes do not begin with a header line of at most 16 KiB, followed by an armour.
@@ -59,7 +59,7 @@ pub enum SealError {
     /// A frame of the records breaks the rules.
     #[error("frame of the seal's records")]
     RecordsFrame(#[source] FrameError),
-    /// Over [`RECORDS_PLAIN_MAX`].
+    /// The records are over [`RECORDS_PLAIN_MAX`].
     #[error("records of a seal are over 256 MiB")]
     RecordsTooLarge,
     /// A record line passes its limit.

@@ -139,7 +139,7 @@ pub enum SignedError {
     /// Bytes behind the document that are no armour.
     #[error("bytes behind the document are not signature armours")]
     Armour,
-    /// No signature, or more than sixteen.
+    /// The object has no signature, or more than sixteen.
     #[error("document does not have 1 to {SIGNATURES_MAX} signatures")]
     Count,
     /// The document's fields contradict its rules.

@@ -205,7 +205,7 @@ text::serde_as_text!(FileTime);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimeError {
-    /// No such day, hour, minute or second.
+    /// There is no such day, hour, minute or second.
     #[error("no such date or time of day between 1970 and 9999")]
     Date,
     /// A character out of place.

@@ -100,7 +100,7 @@ pub enum CosignatureError {
     /// The line belongs to another key, or the key signs something else.
     #[error("signature line is not of this cosigner key")]
     Key,
-    /// Not 72 bytes.
+    /// The signature does not have 72 bytes.
     #[error("cosignature is not 72 bytes")]
     Length,
     /// The signature line or the signature itself is wrong.

@@ -91,10 +91,10 @@ pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HashError {
-    /// Not canonical base64 of 32 bytes.
+    /// The text is not canonical base64 of 32 bytes.
     #[error("hash is not canonical base64 of 32 bytes")]
     Base64,
-    /// Not 64 lower-case hexadecimal digits.
+    /// The text is not 64 lower-case hexadecimal digits.
     #[error("hash is not 64 lower-case hexadecimal digits")]
     Hex,
 }

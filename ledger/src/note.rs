@@ -76,7 +76,7 @@ pub enum NoteError {
         /// Name of the key.
         name: String,
     },
-    /// Not valid UTF-8.
+    /// The note is not valid UTF-8.
     #[error("note is not UTF-8")]
     Utf8,
     /// A verifier key that is not `name+id+base64`.

@@ -25,7 +25,7 @@ pub const POLICY_BYTES_MAX: usize = 64 << 10;
 /// Most logs, most witnesses and most groups, each.
 pub(crate) const POLICY_NAMES_MAX: usize = 256;
 
-/// What makes a checkpoint trusted.
+/// The logs, witnesses and quorum that make a checkpoint trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     logs: Vec<PolicyLog>,
@@ -79,7 +79,7 @@ pub struct PolicyWitness {
 #[must_use = "the quorum may not be met"]
 #[non_exhaustive]
 pub struct Verified {
-    /// What was signed.
+    /// The checkpoint that was signed.
     pub checkpoint: Checkpoint,
     /// Witnesses of the policy that cosigned, by their name in the policy and in its order. Each has the earliest
     /// time (seconds since 1970) at which it vouched for this checkpoint.
@@ -265,7 +265,7 @@ pub enum PolicyError {
         /// Line of the file, from 1.
         line: usize,
     },
-    /// More bytes, logs, witnesses or groups than allowed.
+    /// The file has more bytes, logs, witnesses or groups than allowed.
     #[error("policy is larger than allowed")]
     TooLarge,
     /// A keyword this version does not know.

@@ -184,7 +184,7 @@ pub enum ProofFileError {
     /// More bytes or hashes than any proof file may hold.
     #[error("proof file is longer than allowed")]
     TooLong,
-    /// Not valid UTF-8.
+    /// The file is not valid UTF-8.
     #[error("proof file is not UTF-8")]
     Utf8,
 }

@@ -42,7 +42,7 @@ pub enum TileError {
         /// Entries its path announces.
         expected: u16,
     },
-    /// More tiles than one call plans.
+    /// The growth needs more tiles than one call plans.
     #[error("growth from {old_size} to {new_size} needs more than {GROWTH_TILES_MAX} tiles of one level")]
     GrowthTooLarge {
         /// Size before.

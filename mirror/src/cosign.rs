@@ -72,7 +72,7 @@ pub enum Shown {
     Older,
 }
 
-/// What the mirror concluded from two contradicting notes.
+/// The mirror's conclusion from two contradicting notes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conviction {
     /// Name of the proof.

@@ -30,7 +30,7 @@ use crate::rules::read_act;
 pub struct Released {
     /// Index of the access entry.
     pub index: u64,
-    /// Who accessed the evidence, according to the entry.
+    /// The person who accessed the evidence, according to the entry.
     pub person: String,
     /// Key of the object.
     pub key: Key,

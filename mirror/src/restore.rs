@@ -89,7 +89,7 @@ pub fn log_keys(left: &Left) -> Result<Vec<Signed>, RestoreError> {
     Ok(if of_directory.len() > of_stores.len() { of_directory } else { of_stores })
 }
 
-/// Where to restore to.
+/// The target of a restoration.
 pub struct Target<'a> {
     /// The new stores. They must hold no other ledger.
     pub into: &'a Replicas,

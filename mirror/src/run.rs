@@ -49,13 +49,13 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How long to wait before a failed collection is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// What all threads share.
+/// The parts that all threads share.
 struct Context {
     layout: Layout,
     mirror: MirrorId,
     cosigner: Arc<Cosigner>,
     own: Replicas,
-    /// Where bytes come from.
+    /// The source of bytes.
     source: Box<dyn Source>,
     remote: Arc<Remote>,
     /// Verifies containers in a process that has no keys.

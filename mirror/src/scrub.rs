@@ -38,7 +38,7 @@ pub struct Parts<'a> {
     /// Which log the mirror follows.
     pub pins: &'a Pins,
     pub own: &'a Replicas,
-    /// Where replacements come from.
+    /// The source of replacements.
     pub source: Option<&'a dyn Source>,
     /// Counts the objects that were put back.
     pub repaired: &'a AtomicU64,

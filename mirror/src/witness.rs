@@ -31,7 +31,7 @@ const PROOF_HASHES_MAX: usize = 63;
 /// How long a request for `/mirror` waits for the round that it asked for.
 const HELD_WAIT: Duration = Duration::from_secs(10);
 
-/// What the handlers share.
+/// The parts that the handlers share.
 #[derive(Clone)]
 pub struct Witness {
     /// The state and the keys.

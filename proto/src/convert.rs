@@ -29,22 +29,22 @@ pub enum WireError {
     Form {
         /// The field.
         field: &'static str,
-        /// What it should be.
+        /// The required form.
         expected: &'static str,
     },
-    /// More than the limit.
+    /// The value is over the limit.
     #[error("{field} has {len} {unit}, at most {max} are taken")]
     Large {
         /// The field.
         field: &'static str,
         /// How many there are.
         len: usize,
-        /// Of what.
+        /// The unit of both numbers.
         unit: &'static str,
         /// The limit.
         max: usize,
     },
-    /// Not a signed object.
+    /// The bytes are not a signed object.
     #[error("signed document is malformed")]
     Signed(#[from] SignedError),
 }

@@ -19,7 +19,7 @@ pub enum SegmentError {
     Length {
         /// `seal` or `segment`.
         what: &'static str,
-        /// What `SegmentBegin` says.
+        /// The length in `SegmentBegin`.
         announced: u64,
         /// The format's limit.
         max: u64,
@@ -27,9 +27,9 @@ pub enum SegmentError {
     /// A message that does not belong here.
     #[error("{got} where {expected} is due")]
     Order {
-        /// What came.
+        /// The message that came.
         got: &'static str,
-        /// What had to come.
+        /// The message that was due.
         expected: &'static str,
     },
     /// A piece is empty, too large, or reaches past the announced end.
@@ -41,7 +41,7 @@ pub enum SegmentError {
         what: &'static str,
         /// Its length.
         len: usize,
-        /// What was still missing before it.
+        /// Number of bytes that were still missing before it.
         missing: u64,
     },
 }

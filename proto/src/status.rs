@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 pub enum Class {
     /// The message breaks the specification.
     Malformed,
-    /// No identity that this collector knows.
+    /// The caller has no identity that this collector knows.
     Unidentified,
     /// Known, but not entitled.
     Forbidden,
@@ -36,7 +36,7 @@ pub enum Class {
     Internal,
 }
 
-/// What the receiver of a failure may do.
+/// The receiver's options after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Transient: again later, with backoff.
@@ -67,7 +67,7 @@ impl Class {
         }
     }
 
-    /// What may be done about it.
+    /// The receiver's option after such a failure.
     #[must_use]
     pub const fn action(self) -> Action {
         match self {

@@ -32,9 +32,9 @@ pub struct Config {
     pub deployment: DeploymentId,
     /// This collector.
     pub collector: CollectorId,
-    /// Where it listens.
+    /// The addresses on which it listens.
     pub listen: Listen,
-    /// Where others reach it.
+    /// The addresses at which others reach it.
     pub reach: Reach,
     /// How many copies an acknowledgement promises.
     pub replication: Replication,
@@ -92,7 +92,7 @@ impl From<Replication> for ReplicationPolicy {
 pub struct StoreConfig {
     /// Its id, as in its `store.json`.
     pub id: String,
-    /// Where it lies.
+    /// The place of the store.
     pub place: StoreLocation,
     /// True if the store is being drained: the collector reads it if others fail, and neither writes nor counts it.
     pub leaving: bool,

@@ -122,7 +122,7 @@ impl Db {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.shared.path
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::SystemTime;
 
-/// What a caller may do about a [`StoreError`].
+/// The caller's options after a [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorClass {
     /// The key holds other bytes, so one of two writers lies. Never retry.
@@ -35,7 +35,7 @@ pub enum StoreError {
     /// An earlier flush failed. What the kernel still shows may not be on the disk.
     #[error("store {store} is failed since an earlier fsync error; repair the disk and restart")]
     Failed { store: String },
-    /// No room.
+    /// The store has no room.
     #[error("store {store} is full: {operation} {key}")]
     Full {
         store: String,
@@ -62,7 +62,7 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
-    /// No such object.
+    /// There is no such object.
     #[error("store {store}: no object {key}")]
     NotFound { store: String, key: String },
     /// Waiting will not help.

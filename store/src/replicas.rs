@@ -49,7 +49,7 @@ pub fn count_of_stores(stores: usize) -> u32 {
     u32::try_from(stores).expect("a handful")
 }
 
-/// Where an object is stored now.
+/// The copies of an object that are stored now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// Stores that hold it durably.

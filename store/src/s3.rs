@@ -105,7 +105,7 @@ impl S3Store {
         Ok(Self { shared: Arc::new(shared), identity })
     }
 
-    /// Where the bucket is.
+    /// The place of the bucket.
     pub fn settings(&self) -> &S3Settings {
         &self.shared.settings
     }

@@ -18,7 +18,7 @@ use crate::key::{ContentCheck, Key};
 pub enum Found {
     /// The store does not answer, or its marker is not the expected one. Nothing is known about any object.
     Away(StoreError),
-    /// Other bytes, of this length.
+    /// The store has other bytes, of this length.
     Damaged(u64),
     /// There is no such object.
     Missing,

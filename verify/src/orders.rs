@@ -29,7 +29,7 @@ pub(crate) struct Verified {
     pub fate: Fate,
 }
 
-/// What became of an order.
+/// The fate of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Endpoints may obey it since this index: of `order.issued`, or of the approval that completed it.

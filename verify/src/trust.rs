@@ -38,7 +38,7 @@ pub struct Trust {
 #[error("{file}: {why}")]
 pub struct TrustError {
     pub file: String,
-    /// What is wrong with it.
+    /// The fault.
     pub why: String,
 }
 

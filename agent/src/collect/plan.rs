@@ -20,7 +20,7 @@ use crate::reader::{Flow, Handles, Reader, ReaderError, Scope};
 pub struct Params {
     /// The plan to run.
     pub steps: Vec<Step>,
-    /// What the reader may open.
+    /// The objects that the reader may open.
     pub scope: Scope,
 }
 

@@ -25,7 +25,7 @@ const WELCOME: Duration = Duration::from_secs(30);
 /// Bounds for the heartbeat interval that a collector may ask for.
 const HEARTBEAT_S: std::ops::RangeInclusive<u32> = 5..=3600;
 
-/// What the call needs.
+/// The parts of the standing call.
 #[derive(Debug)]
 pub struct Attend {
     /// Makes connections.

@@ -61,7 +61,7 @@ struct Open {
 }
 
 impl Uploads {
-    /// No upload is open.
+    /// Starts without an open upload.
     pub fn new(
         channels: watch::Receiver<Option<Channel>>,
         connector: Connector,

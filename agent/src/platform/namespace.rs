@@ -83,7 +83,7 @@ pub fn neighbours() -> Result<Dump, CallError> {
     }
 }
 
-/// What the headers of one datagram say.
+/// The content of one datagram's headers.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     end: Option<DumpEnd>,

@@ -14,7 +14,7 @@ use crate::platform;
 /// directory descriptor (shared) and a name.
 pub(crate) const IN_FLIGHT_MAX: usize = 512;
 
-/// Where an item was found.
+/// The place where an item was found.
 #[derive(Debug)]
 struct FoundAt {
     directory: Arc<OwnedFd>,

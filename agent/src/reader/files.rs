@@ -85,7 +85,7 @@ pub fn collect(reader: &mut Reader<'_>, selection: &Selection) -> Flow {
     walk.enter(&states)
 }
 
-/// Where a name came from.
+/// The origin of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// The plan spells it out.

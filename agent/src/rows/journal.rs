@@ -80,7 +80,7 @@ impl<S> std::fmt::Debug for Entries<'_, S> {
     }
 }
 
-/// What an object says of itself.
+/// The header of an object.
 struct Object {
     flags: u8,
     size: u64,

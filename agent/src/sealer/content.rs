@@ -45,7 +45,7 @@ pub enum Piece<'a> {
     },
 }
 
-/// What happened during the read.
+/// The events of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Read {
     /// Some blocks failed. Holds the first error.
@@ -58,7 +58,7 @@ pub struct Read {
     pub is_limited: bool,
 }
 
-/// What the caller decides between pieces.
+/// The caller's decision between two pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
     /// Continue.

@@ -55,7 +55,7 @@ const LIMITATIONS_MAX: usize = 256;
 /// How often to report progress to the sink.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// Where sealed segments go.
+/// The receiver of sealed segments.
 pub trait SegmentSink {
     /// Takes a segment; waits while too many segments are unacknowledged. That wait is the back-pressure of
     /// the collection.
@@ -68,7 +68,7 @@ pub trait SegmentSink {
     fn progress(&mut self, _items: u64, _plain_bytes: u64) {}
 }
 
-/// What an intake needs.
+/// The parameters of an intake.
 pub struct Params {
     /// For the container's writer.
     pub container: container::Params,
@@ -107,7 +107,7 @@ pub struct StepSummary {
 pub struct Summary {
     /// Its totals.
     pub container: ContainerSummary,
-    /// What happened in its steps.
+    /// The results of its steps.
     pub steps: Vec<StepSummary>,
     /// What the container does not show.
     pub limitations: Vec<String>,
@@ -132,7 +132,7 @@ pub enum IntakeError {
     /// The writer failed.
     #[error("write container")]
     Write(#[from] WriteError),
-    /// Nobody takes segments any more.
+    /// The receiver of segments has gone.
     #[error("hand over segment")]
     Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

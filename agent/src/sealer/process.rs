@@ -54,7 +54,7 @@ pub struct Facts {
     pub origin: EndpointOrigin,
     /// Why there was no read-only view of the mounts, if there was none.
     pub view_refused: Option<String>,
-    /// What earlier collections left behind.
+    /// The remains of earlier collections.
     pub limitations: Vec<String>,
     /// Head of the endpoint's log.
     pub log_head: LogHead,

@@ -234,7 +234,7 @@ mod tests {
         window.position(2, Some(seal(1))).unwrap();
     }
 
-    /// What may happen, in any order.
+    /// An event. Events may come in any order.
     #[derive(Debug, Clone)]
     enum Event {
         Seal,

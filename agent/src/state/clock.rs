@@ -18,7 +18,7 @@ use crate::platform::duration;
 
 pub(super) const NAME: &str = "clock.json";
 
-/// What the machine's clocks say.
+/// One reading of the machine's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
     /// CLOCK_REALTIME.

@@ -109,7 +109,7 @@ pub struct Identity {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityStateError {
-    /// No enrolment here.
+    /// The directory holds no enrolment.
     #[error("`{}` holds no enrolment. Run `exhibit-agent enrol --token TOKEN` first", dir.display())]
     NotEnrolled {
         /// The directory.
@@ -122,7 +122,7 @@ pub enum IdentityStateError {
         dir.display()
     )]
     Enrolled {
-        /// Where.
+        /// The directory.
         dir: PathBuf,
         /// As whom.
         endpoint: EndpointId,

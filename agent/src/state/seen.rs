@@ -60,7 +60,7 @@ pub struct Attempt {
     pub reported: bool,
 }
 
-/// What is known about one order.
+/// The attempts of one order, and when it expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// When the order expires. It tells when the order may be forgotten.
@@ -96,7 +96,7 @@ pub enum SeenError {
     /// The disk did not accept the line.
     #[error("record the attempt in `seen.jsonl`")]
     Write {
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -165,7 +165,7 @@ impl SeenOrders {
         Ok(this)
     }
 
-    /// What is known about `order`.
+    /// The record of `order`, if there is one.
     pub fn get(&self, order: Digest) -> Option<&Seen> {
         self.orders.get(&order)
     }

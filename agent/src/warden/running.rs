@@ -32,13 +32,13 @@ use crate::sealer::window::SEGMENTS_MAX;
 pub struct Running {
     /// The order and limits that it obeys.
     pub judged: Judged,
-    /// What the manifest must say.
+    /// The content that the manifest must have.
     pub expected: Expectation,
     /// The reader; `None` once it has gone.
     pub reader: Option<Lane>,
     /// The sealer.
     pub sealer: Lane,
-    /// What has passed through the warden.
+    /// The segments that have passed through the warden.
     pub passed: Passed,
     /// The manifest with both signatures, and its result.
     pub manifest: Option<(Signed, CollectionResult)>,
@@ -85,16 +85,16 @@ impl Passed {
     }
 }
 
-/// What is needed to start a collection.
+/// The parts that start a collection.
 #[derive(Debug)]
 pub struct Start<'start> {
-    /// What to run.
+    /// The program to run.
     pub program: &'start Path,
     /// The user that the sealer becomes.
     pub user: Option<User>,
     /// The agent's state, which is never given.
     pub state: &'start Path,
-    /// Where paths start.
+    /// The root of all paths.
     pub root: RootView,
     /// The process file system.
     pub proc: OwnedFd,

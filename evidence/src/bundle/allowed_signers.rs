@@ -8,7 +8,7 @@ use crate::id::{EndpointId, Generation};
 use crate::keys::PublicKey;
 use crate::roster::Roster;
 
-/// What an endpoint's key may sign.
+/// The namespaces in which an endpoint's key may sign.
 const ENDPOINT_NAMESPACES: &str =
     "exhibit-delegation-v1,exhibit-enrolment-v1,exhibit-manifest-v1,exhibit-renewal-v1";
 

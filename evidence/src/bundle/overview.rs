@@ -26,7 +26,7 @@ pub struct Overview {
     pub origin: String,
     /// When, by the collector's clock.
     pub exported: Time,
-    /// Who exports and signs SHA256SUMS.
+    /// The person who exports and signs SHA256SUMS.
     pub by: Actor,
     /// Sequence number of the incident's last entry in this bundle.
     pub head_seq: u64,

@@ -25,7 +25,7 @@ pub const SELECTORS_MAX: usize = 1024;
 pub struct Selection(BTreeMap<Digest, BTreeSet<u64>>);
 
 impl Selection {
-    /// Nothing chosen yet.
+    /// An empty selection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -58,7 +58,7 @@ impl Selection {
         self.0.get(collection)
     }
 
-    /// What the ledger records of it.
+    /// The digest with which the ledger records the selection.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hasher = Hasher::new();

@@ -29,7 +29,7 @@ pub enum Malformed {
         index: u64,
         /// In the seal.
         stated: u64,
-        /// Of the bytes.
+        /// Length of the bytes.
         actual: u64,
     },
     /// The segment's digest differs from the seal's.

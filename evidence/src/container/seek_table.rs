@@ -23,7 +23,7 @@ pub enum SeekTableError {
     FrameSize,
 }
 
-/// Where each frame of a container lies.
+/// The place of each frame of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeekTable {
     /// Stored offset of each frame, and the end of the last one. Never empty.

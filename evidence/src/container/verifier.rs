@@ -28,7 +28,7 @@ use crate::keys::PublicKey;
 use crate::length::{len, to_u64, to_usize};
 use crate::seal::{ChainState, Records, Seal, SealError, SealHeader};
 
-/// What one verified segment was.
+/// The report on one verified segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentReport {
     /// Its seal's header.

@@ -32,7 +32,7 @@ use crate::length::{len, to_usize};
 use crate::seal::{ChainState, Identity};
 use crate::time::FileTime;
 
-/// What a writer is made for.
+/// The parameters of a writer.
 pub struct Params {
     pub deployment: DeploymentId,
     pub collection: Digest,
@@ -51,7 +51,7 @@ pub struct Params {
 /// What the caller knows at the end of a member with content.
 #[derive(Debug, Clone)]
 pub struct MemberEnd {
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
     /// Last look.
     pub after: Option<Stat>,

@@ -124,8 +124,8 @@ impl Course {
         })
     }
 
-    /// True if a mirror may be without a copy of a collection: the copy is being destroyed, or the stores had given the collection up
-    /// before the mirror had any. `here` is the mirror; if it is `None`, nobody knows which mirror it was, and a copy that any mirror
+    /// True if a mirror may be without a copy of a collection: its copy is or was to be destroyed, or the stores had given the collection
+    /// up before the mirror had any. `here` is the mirror; if it is `None`, nobody knows which mirror it was, and a copy that any mirror
     /// may hold must be there.
     #[must_use]
     pub fn may_lack(&self, collection: &Digest, here: Option<&MirrorId>, now: Time) -> bool {

@@ -37,13 +37,13 @@ pub struct PlanRecord {
     pub plan: Digest,
     /// First entry that it looks at.
     pub from: u64,
-    /// Behind the last.
+    /// Just past the last entry that it considers.
     pub count: u64,
     /// Collections that it names.
     pub collections: Vec<Digest>,
     /// How many texts it names.
     pub details: u64,
-    /// Who approved, in order.
+    /// The approvals, in order.
     pub approved: Vec<Approved>,
     /// The destroyed objects, in the order of the entries.
     pub gone: Vec<Gone>,
@@ -77,7 +77,7 @@ pub struct Gone {
 /// A mirror that has not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Waiting {
-    /// What it stated to hold.
+    /// The object that it stated to hold.
     pub object: String,
     pub mirror: MirrorId,
     /// It was retired: nobody will confirm.

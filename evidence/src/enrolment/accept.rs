@@ -29,14 +29,14 @@ pub struct Offer<'a> {
     pub log_keys: &'a [(&'a [u8], &'a [u8])],
 }
 
-/// What the endpoint pins.
+/// The values that the endpoint pins.
 #[derive(Debug, Clone)]
 pub struct Accepted {
     /// The roster in force.
     pub roster: AdmittedRoster,
     /// The first checkpoint it knows.
     pub checkpoint: ledger::Checkpoint,
-    /// Who signs the ledger.
+    /// The keys that sign the ledger.
     pub log_keys: LogKeys,
 }
 

@@ -37,7 +37,7 @@ pub struct Token {
     pub generation: Generation,
     /// Public half of the one-time key.
     pub key: PublicKey,
-    /// Who grants it.
+    /// The person who grants it.
     pub issuer: PersonId,
     pub issued: Time,
     pub not_after: Time,

@@ -16,7 +16,7 @@ pub const TEXT_BYTES_MAX: usize = 256 << 10;
 pub struct Detail {
     /// 16 random bytes: without them the text could be guessed from the digest.
     pub salt: Nonce,
-    /// What a person wrote.
+    /// The person's text.
     pub text: String,
 }
 
@@ -51,16 +51,16 @@ impl Detail {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DetailError {
-    /// Other bytes than the act commits to.
+    /// The bytes are not those that the act commits to.
     #[error("detail object does not have the digest that its act names")]
     Digest,
-    /// Not a detail object.
+    /// The bytes are not a detail object.
     #[error("read detail object")]
     Json {
         #[source]
         source: JsonError,
     },
-    /// Over the limit.
+    /// The text is over the limit.
     #[error("detail text is over 256 KiB")]
     TooLong,
 }

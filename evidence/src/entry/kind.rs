@@ -128,7 +128,7 @@ const ENDPOINT_ADMIN: Signers = Signers::Person(&["endpoint-admin"]);
 
 macro_rules! table {
     ($($variant:ident $name:literal $chain:ident $document:ident $form:ident $signers:expr, [$($ref_:literal)*] $written:literal;)*) => {
-        /// What an entry records.
+        /// The kind of event that an entry records.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum EntryType {

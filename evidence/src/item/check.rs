@@ -19,10 +19,10 @@ pub enum Stage {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// Not JSON of this shape.
+    /// The line is not JSON of this shape.
     #[error("record is not JSON of the specified shape")]
     Json(#[source] serde_json::Error),
-    /// Over [`super::LINE_BYTES_MAX`].
+    /// The line is over [`super::LINE_BYTES_MAX`].
     #[error("record line is too long")]
     TooLong,
     /// The bytes are another spelling of the record than its one text form.

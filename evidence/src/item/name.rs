@@ -15,7 +15,7 @@ pub enum NameError {
     /// Only files, directories, symlinks and streams stand in the tar.
     #[error("this kind of object has no member")]
     Kind,
-    /// Not `/…`, or for a stream not `live/…`.
+    /// The path is not `/…`, or a stream's name is not `live/…`.
     #[error("path does not start at the root")]
     NotRooted,
     /// An empty, `.` or `..` component.
@@ -24,7 +24,7 @@ pub enum NameError {
     /// A NUL byte ends names in tar.
     #[error("path has a NUL byte")]
     Nul,
-    /// Over [`NAME_BYTES_MAX`].
+    /// The name is over [`NAME_BYTES_MAX`].
     #[error("name is too long")]
     TooLong,
     /// A stream's name has other bytes than `a-z 0-9 . _ - /`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::RawBytes;
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -100,7 +100,7 @@ pub enum AtimeMethod {
     RoView,
     /// Opened with `O_NOATIME`.
     Noatime,
-    /// Not protected.
+    /// It was not protected.
     None,
 }
 

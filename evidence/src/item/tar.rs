@@ -14,7 +14,7 @@ use crate::item::{ItemRecord, Kind, member_name};
 /// Tar block: 512 bytes.
 pub(crate) const BLOCK: usize = 512;
 
-/// What ends the plain stream.
+/// The end of the plain stream.
 pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// Longest member header (pax block, records, padding, ustar block): 1 MiB.
@@ -36,7 +36,7 @@ pub enum TarError {
     /// A field the header needs is absent.
     #[error("record lacks `{0}`")]
     Missing(&'static str),
-    /// Over [`HEADER_BYTES_MAX`]: the extended attributes are too large.
+    /// The header is over [`HEADER_BYTES_MAX`]: the extended attributes are too large.
     #[error("member header is over 1 MiB")]
     TooLarge,
 }

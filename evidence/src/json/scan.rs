@@ -184,7 +184,7 @@ impl<'a> Scanner<'a> {
         Ok(value)
     }
 
-    /// What is not scanned yet.
+    /// The text that is not scanned yet.
     fn rest(&self) -> Result<&'a str, JsonError> {
         self.text.get(self.offset..).ok_or(self.syntax())
     }

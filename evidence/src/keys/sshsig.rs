@@ -206,7 +206,7 @@ fn is_namespace(text: &str) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SshSigError {
-    /// Not the canonical armour.
+    /// The text is not a canonical armour.
     #[error("not a canonical SSH signature armour")]
     Armour,
     /// The armour holds something else.
@@ -239,7 +239,7 @@ mod tests {
         SigningKey::from_seed(&[7; 32])
     }
 
-    /// What an authenticator would do, by hand.
+    /// Signs by hand as an authenticator would.
     fn touch_and_sign(flags: u8, counter: u32, message: &[u8]) -> String {
         let application = "ssh:";
         let public_key = PublicKey::from_security_key(*key().public().point(), application).unwrap();

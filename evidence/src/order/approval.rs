@@ -19,17 +19,17 @@ pub struct Approval {
     /// Names the document type.
     #[serde(rename = "type")]
     pub type_: ApprovalType,
-    /// Where it is valid.
+    /// The deployment in which it is valid.
     pub deployment: DeploymentId,
     pub order: Digest,
     /// Who decides; holds the role `approver` and is not the issuer.
     pub approver: PersonId,
     pub at: Time,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
 }
 
-/// What an approver decided.
+/// An approver's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {

@@ -182,10 +182,10 @@ pub enum GlobError {
     /// Over 4096 bytes, or with a NUL.
     #[error("glob is longer than 4096 bytes or has a NUL")]
     Long,
-    /// Not absolute.
+    /// The pattern is not absolute.
     #[error("glob is not an absolute path")]
     Relative,
-    /// Over [`PATTERNS_MAX`].
+    /// The text stands for more than [`PATTERNS_MAX`] patterns.
     #[error("braces of a glob stand for more than 8192 patterns")]
     TooMany,
 }

@@ -93,9 +93,9 @@ pub struct JournalStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilesStep {
-    /// What to collect.
+    /// The paths to collect.
     pub paths: Vec<Glob>,
-    /// What to leave out of it.
+    /// The paths to leave out.
     pub exclude: Vec<Glob>,
     /// Largest file.
     pub item_bytes: u64,

@@ -102,13 +102,13 @@ pub enum TargetError {
     /// An endpoint named twice.
     #[error("an endpoint stands twice in the list of targets")]
     Duplicate,
-    /// No target at all.
+    /// The list has no target.
     #[error("an order needs at least one target")]
     Empty,
     /// This endpoint, generation and key are not among the order's targets.
     #[error("not among the order's targets")]
     NotATarget {
-        /// What the proof leads to.
+        /// The fault of the proof.
         #[source]
         source: ledger::proof::ProofError,
     },

@@ -119,7 +119,7 @@ pub enum RosterError {
     /// Two rosters with one version: the authority contradicts itself, or its keys are stolen.
     #[error("another roster of version {version} was seen before")]
     Contradiction { version: u64 },
-    /// Not a signed roster.
+    /// The bytes are not a signed roster.
     #[error("roster")]
     Document {
         #[source]
@@ -132,10 +132,10 @@ pub enum RosterError {
         /// When it expired.
         not_after: Time,
     },
-    /// Of another deployment.
+    /// The roster is of another deployment.
     #[error("roster is of deployment {deployment}")]
     Foreign {
-        /// Whose it is.
+        /// The deployment that it names.
         deployment: DeploymentId,
     },
     /// Older than one seen before.

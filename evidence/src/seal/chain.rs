@@ -18,10 +18,10 @@ pub struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// Of another deployment, collection, order or attempt.
+    /// The seal is of another deployment, collection, order or attempt.
     #[error("seal is of another {0}")]
     Foreign(&'static str),
-    /// Not the next index.
+    /// The seal does not have the next index.
     #[error("seal has index {stated}, {expected} expected")]
     Index {
         /// In the header.

@@ -85,7 +85,7 @@ pub enum DelegationError {
     /// The id is not the one that its fields make.
     #[error("collection id is not the one of order, endpoint, attempt and nonce")]
     Collection,
-    /// Not a signed delegation.
+    /// The bytes are not a signed delegation.
     #[error("delegation")]
     Document {
         #[source]

@@ -105,7 +105,7 @@ impl VerifierKey {
         self.id
     }
 
-    /// What the key signs.
+    /// The kind of text that the key signs.
     pub fn kind(&self) -> KeyType {
         self.kind
     }

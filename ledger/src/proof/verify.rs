@@ -165,7 +165,7 @@ pub enum ProofError {
         /// Size of the tree that should come later.
         new_size: u64,
     },
-    /// More hashes than the sizes demand.
+    /// The proof has more hashes than the sizes demand.
     #[error("proof has more hashes than the tree has levels")]
     TooLong,
     /// Fewer hashes than the sizes demand.

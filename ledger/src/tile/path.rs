@@ -12,7 +12,7 @@ pub const TILE_WIDTH: u16 = 256;
 /// Longest path there is: `tile/entries/`, seven groups, `.p/255`; anything longer is refused unread.
 const PATH_BYTES_MAX: usize = 64;
 
-/// What a tile holds.
+/// The content of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TileKind {
     /// Entries, each with its length: `tile/entries/`.
@@ -92,7 +92,7 @@ impl TilePath {
         Self::new(kind, index, width).ok()
     }
 
-    /// What the tile holds.
+    /// The kind of the tile's content.
     pub fn kind(&self) -> TileKind {
         self.kind
     }

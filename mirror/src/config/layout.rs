@@ -12,7 +12,7 @@ use super::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Config, ConfigError};
 use crate::pins::{KeyRing, Pins};
 use crate::rate::parse_rate;
 
-/// Where files lie in a mirror's directory.
+/// The paths of a mirror's directory.
 #[derive(Debug, Clone)]
 pub struct Layout(pub PathBuf);
 

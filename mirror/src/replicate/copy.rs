@@ -38,7 +38,7 @@ struct Link {
 /// Everything that a copy needs except the collection.
 pub struct Parts<'a> {
     pub own: &'a Replicas,
-    /// Where missing objects come from.
+    /// The source of missing objects.
     pub source: Option<&'a dyn Source>,
     /// Counts the objects that were put back.
     pub repaired: &'a AtomicU64,

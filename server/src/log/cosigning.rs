@@ -46,7 +46,7 @@ use heads::Heads;
 /// How soon to ask a busy witness again while an export waits.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
-/// What the collector knows of one witness.
+/// The collector's knowledge of one witness.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WitnessState {
     /// Size of the newest head that the witness cosigned; 0 if it cosigned none since the start.

@@ -92,7 +92,7 @@ pub enum TsaError {
     /// The authority did not answer in correct HTTP.
     #[error("ask the time-stamping authority: {reason}")]
     Http {
-        /// What happened.
+        /// The failure.
         reason: String,
     },
     /// There was no randomness for a nonce.

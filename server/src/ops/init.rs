@@ -65,7 +65,7 @@ pub struct InitOptions {
     pub tsas: Vec<String>,
 }
 
-/// What was made, for the user.
+/// The new collector, for the user.
 #[derive(Debug, Clone)]
 pub struct Initialised {
     /// Deployment, as the roster names it.

@@ -28,7 +28,7 @@ use crate::rows::{Db, DbError, ProjectionError};
 /// Entries in one transaction: 256, one bundle.
 const ENTRIES_PER_COMMIT: usize = 256;
 
-/// What was recreated.
+/// The counts of the recreated rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Entries.

@@ -64,7 +64,7 @@ record! {
     }
 }
 
-/// What `collection.started` says about a new collection.
+/// A new collection, as `collection.started` describes it.
 #[derive(Debug, Clone)]
 pub(crate) struct NewCollection {
     pub(crate) id: Digest,
@@ -164,7 +164,7 @@ pub(crate) fn set_state(
     Ok(())
 }
 
-/// What `collection.stored` and its manifest say.
+/// A stored collection, as `collection.stored` and its manifest describe it.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredCollection {
     pub(crate) id: Digest,

@@ -28,7 +28,7 @@ pub(crate) trait Stored {
 
 /// A type that a column can have.
 pub(crate) trait Column: Stored + Sized {
-    /// What a column holds for an absent value.
+    /// The value of a column that has none.
     const NONE: ValueRef<'static> = ValueRef::Null;
 
     fn read(value: ValueRef<'_>) -> Result<Self, Unfit>;

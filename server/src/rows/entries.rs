@@ -15,7 +15,7 @@ use super::column::{Unfit, values};
 use super::record::{find, find_value, insert as insert_row, list, list_values, record};
 
 record! {
-    /// What the database knows about one entry.
+    /// The database's knowledge of one entry.
     EntryRow of "entries" by "idx" {
         /// Index in the log.
         index: u64 = "idx",

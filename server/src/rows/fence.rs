@@ -47,7 +47,7 @@ pub(crate) struct Disposed {
     pub(crate) plan: Digest,
     /// When the plan was approved.
     pub(crate) approved: Time,
-    /// Who approved it.
+    /// The persons who approved it.
     pub(crate) by: Vec<Actor>,
 }
 

@@ -15,7 +15,7 @@ record! {
         /// Event id of its `hold.placed`.
         hold: Digest = "h.hold",
         placed: Time = "h.placed",
-        /// Who placed it.
+        /// The person who placed it.
         by: Actor = "h.by",
         /// Why; `None` if the reason was erased or never given.
         reason: Option<String> = "d.text",

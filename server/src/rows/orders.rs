@@ -49,7 +49,7 @@ record! {
         position: u64 = "position",
         endpoint: EndpointId = "endpoint",
         generation: Generation = "generation",
-        /// Of the evidence key.
+        /// Fingerprint of the evidence key.
         fingerprint: Fingerprint = "fingerprint",
     }
 }
@@ -70,7 +70,7 @@ record! {
 }
 
 record! {
-    /// What an endpoint did with an order.
+    /// One attempt of an endpoint under an order, or its refusal.
     AttemptRow of "attempts" by "order_id", "endpoint", "attempt" {
         order: Digest = "order_id",
         endpoint: EndpointId = "endpoint",
@@ -184,7 +184,7 @@ pub(crate) fn approvals(reader: &Connection, order: &Digest) -> Result<Vec<Appro
     list(reader, "FROM approvals WHERE order_id = ?1 ORDER BY idx", values![order])
 }
 
-/// What the endpoints did with an order.
+/// The attempts and refusals of the endpoints under an order.
 pub(crate) fn attempts(reader: &Connection, order: &Digest) -> Result<Vec<AttemptRow>, DbError> {
     list(reader, "FROM attempts WHERE order_id = ?1 ORDER BY endpoint, attempt", values![order])
 }

@@ -16,7 +16,7 @@ use crate::rows::condition::Denied;
 use crate::rows::holds::{self, HoldRow};
 use crate::rows::{self, DbError};
 
-/// What prevents the disposal of an incident's evidence.
+/// The facts that prevent the disposal of an incident's evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// The incident is open.

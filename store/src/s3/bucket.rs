@@ -92,7 +92,7 @@ impl LockUntil {
     }
 }
 
-/// What HEAD reports about an object.
+/// The answer of HEAD about an object.
 #[derive(Debug, Clone)]
 pub struct Head {
     pub length: u64,

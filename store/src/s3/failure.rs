@@ -52,7 +52,7 @@ pub enum FailureKind {
     Denied,
     /// 412: an object exists already.
     Exists,
-    /// No room.
+    /// The server has no room.
     Full,
     /// Waiting will not help.
     Permanent,

@@ -83,7 +83,7 @@ impl ItemProof {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ItemProofError {
-    /// Not in the one form.
+    /// The bytes are not in the one form.
     #[error("is no proof in the one form of docs/spec/bundle.md")]
     Form,
     /// The path of hashes does not lead to the root.

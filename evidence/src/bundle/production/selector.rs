@@ -22,7 +22,7 @@ pub struct Selector {
 pub enum What {
     /// The one with this ordinal.
     Ordinal(u64),
-    /// Those whose raw path matches.
+    /// The items whose raw path matches.
     Path(Pattern),
 }
 
@@ -196,13 +196,13 @@ pub enum SelectorError {
     /// Sets and alternatives, which other glob syntaxes have.
     #[error("`[` and `{{` are written \\[ and \\{{: a selector knows *, ?, ** and no sets or choices")]
     Bracket,
-    /// What stands before the colon.
+    /// The text before the colon is not the beginning of an id.
     #[error("what stands before `:` is no collection: give its id or at least 8 digits of it")]
     Collection,
-    /// No path, no stream, no number.
+    /// The text is not a path, stream or number.
     #[error("is neither COLLECTION:NUMBER nor a pattern that begins with / or live/")]
     Form,
-    /// Over 8 KiB.
+    /// The selector is over 8 KiB.
     #[error("is longer than 8 KiB")]
     Long,
 }

@@ -24,7 +24,7 @@ pub(super) const fn oid<const N: usize>(content: [u8; N]) -> [u8; N] {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Element<'a> {
     pub tag: u8,
-    /// What is inside.
+    /// The content of the element.
     pub content: &'a [u8],
     /// The whole element, with tag and length.
     pub raw: &'a [u8],

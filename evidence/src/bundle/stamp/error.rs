@@ -30,7 +30,7 @@ pub enum StampError {
     /// The bytes are no granted response.
     #[error("it is no time-stamp response")]
     Shape,
-    /// More bytes than any response needs.
+    /// The response has more bytes than any needs.
     #[error("it is over {max} bytes")]
     TooLong { max: usize },
     /// No certificate in the response signed it.

@@ -55,7 +55,7 @@ impl Limits {
     };
 }
 
-/// Whose container is expected.
+/// The container to expect.
 #[derive(Debug, Clone)]
 pub struct Expect {
     /// Deployment, collection, order and attempt.

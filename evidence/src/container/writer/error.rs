@@ -55,7 +55,7 @@ pub enum WriteError {
     /// A compression thread failed or could not be started.
     #[error("compress: {step}")]
     Compress {
-        /// What was attempted.
+        /// The attempted step.
         step: String,
     },
     /// A seal could not be signed.

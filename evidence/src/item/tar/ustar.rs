@@ -2,7 +2,7 @@
 
 use super::{BLOCK, OCTAL_8_MAX, OCTAL_12_MAX};
 
-/// What goes into a block.
+/// The fields of a block.
 pub(super) struct Fields<'a> {
     pub(super) name: &'a [u8],
     pub(super) mode: u32,

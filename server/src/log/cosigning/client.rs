@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Content type of a 409's body.
 const SIZE_TYPE: &str = "text/x.tlog.size";
 
-/// What a witness said to `add-checkpoint`.
+/// The answer of a witness to `add-checkpoint`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// 200: these lines, not verified yet.
@@ -145,7 +145,7 @@ pub enum AskError {
     /// There was no connection, or it broke.
     #[error("not reached: {reason}")]
     Http {
-        /// What happened.
+        /// The failure.
         reason: String,
     },
     /// The answer does not have the form of the specification.
@@ -160,13 +160,13 @@ pub enum AskError {
     /// The collector could not read what to show, or could not store the answer.
     #[error("{reason}")]
     Own {
-        /// What happened.
+        /// The failure.
         reason: String,
     },
     /// The witness holds another history of this log.
     #[error("it holds another history of this log: {reason}")]
     Contradiction {
-        /// What it said.
+        /// The witness's words.
         reason: String,
     },
     /// The witness refused.
@@ -174,7 +174,7 @@ pub enum AskError {
     Status {
         /// HTTP status.
         status: u16,
-        /// What it means here.
+        /// The meaning of that status here.
         meaning: &'static str,
     },
     /// The witness did not answer in time.

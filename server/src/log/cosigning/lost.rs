@@ -15,7 +15,7 @@ use crate::failure::chain;
 /// Folder in the collector's directory for the notes that witnesses showed.
 const FOLDER: &str = "witnessed";
 
-/// What the witnesses answered.
+/// The answers of the witnesses.
 #[derive(Debug, Default)]
 pub struct Held {
     /// A file for each note that the log's key signed.

@@ -22,7 +22,7 @@ use crate::rows::{Db, entries};
 /// Rows compared in one transaction: 1024.
 const ROWS: u64 = 1024;
 
-/// What to examine besides the ledger itself.
+/// The parts to examine besides the ledger itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FsckOptions {
     /// Re-hash every object of every store: reads everything there is.

@@ -209,7 +209,7 @@ pub enum LogError {
     /// No store proves it.
     #[error("no store proves it: {failures}")]
     NoStore {
-        /// What each store said.
+        /// The error of each store.
         failures: String,
     },
     /// The entry is not published.

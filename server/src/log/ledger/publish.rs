@@ -240,7 +240,7 @@ pub enum PublishError {
         stores: usize,
         /// Number of stores that the policy asks for.
         needed: usize,
-        /// What the other stores said.
+        /// The errors of the other stores.
         failures: String,
     },
 }

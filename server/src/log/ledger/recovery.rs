@@ -251,7 +251,7 @@ pub enum StartError {
     /// No store can be read.
     #[error("no store can be read: {failures}")]
     NoStore {
-        /// What each store said.
+        /// The error of each store.
         failures: String,
     },
     /// The committed entries could not be published.

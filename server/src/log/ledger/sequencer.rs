@@ -21,7 +21,7 @@ use crate::rows::projection::{self, Objects};
 /// Most submissions that may wait: 4096, or 16 batches. With more, `submit` waits and so slows the senders down.
 const QUEUE_JOBS: usize = 4096;
 
-/// What the submitter of an entry waits on.
+/// The channel on which the submitter of an entry waits.
 pub(super) type Answered = oneshot::Receiver<Result<Receipt, SubmitError>>;
 
 /// The parts of a sequencer.

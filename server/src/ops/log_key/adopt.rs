@@ -39,7 +39,7 @@ const FILE: &str = "read or write a file";
 const KEYS: &str = "read the log's keys";
 const OPEN: &str = "open the collector, which must not be running";
 
-/// What took effect.
+/// The adopted change.
 #[derive(Debug, Clone)]
 pub struct Adopted {
     /// The change.

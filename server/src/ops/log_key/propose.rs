@@ -17,7 +17,7 @@ use crate::log::log_key::{HeldKeysError, key_in, keys_held, recorded};
 use crate::ops::foundation::{FoundationError, open_for_check};
 use crate::rows::Db;
 
-/// What was made.
+/// The proposed change.
 #[derive(Debug, Clone)]
 pub struct Proposed {
     /// The document, unsigned.

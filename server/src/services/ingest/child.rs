@@ -117,11 +117,11 @@ pub struct Defect {
 pub struct Item {
     /// The item's record line, base64.
     pub record: String,
-    /// Where the container's frames are.
+    /// The place of the container's frames.
     pub frames: Frames,
 }
 
-/// Where a container's frames are.
+/// The place of a container's frames.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Frames {
     /// The seek table of a finished container, base64.

@@ -13,7 +13,7 @@ use cage::pieces;
 /// Largest payload of one frame: 64 MiB, the largest seal (docs/spec/seal.md). Bounds the buffer of either side.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
-/// What a frame carries.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// To the child, first: the container to expect (JSON).
@@ -91,7 +91,7 @@ impl Kind {
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it carries.
+    /// The kind of its payload.
     pub kind: Kind,
     /// The bytes.
     pub payload: Vec<u8>,

@@ -42,7 +42,7 @@ impl Program {
     }
 }
 
-/// What the caged process found.
+/// The verdict of the caged process.
 #[derive(Debug)]
 pub enum Verdict<T> {
     /// Correct, byte for byte.
@@ -138,7 +138,7 @@ pub struct Verifier(Caged);
 /// A segment that passed.
 #[derive(Debug)]
 pub struct Judged {
-    /// What the process counted.
+    /// The counts of the process.
     pub accepted: Accepted,
     /// Lines of the item records that ended in the segment, each with LF.
     pub records: Vec<u8>,

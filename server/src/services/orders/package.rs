@@ -18,7 +18,7 @@ use crate::collector::OpenOrder;
 use crate::failure::{Failure, OrFailure as _};
 use crate::rows;
 
-/// What an endpoint has, as its hello says.
+/// The endpoint's state, as its hello says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Size of the checkpoint it keeps.
