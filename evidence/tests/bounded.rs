@@ -1,5 +1,5 @@
-//! Bytes of strangers, in a process of its own: whatever they claim or are damaged to, no reader panics, and none takes more memory than
-//! its format's bounds allow. Damage of documents alone is in `it/random.rs`, of notes and policies in crate `ledger`.
+//! Hostile bytes, in a process of their own: whatever they claim, and however they are damaged, no reader panics, and none takes more
+//! memory than its format's bounds allow. Damage of documents alone is in `it/random.rs`, of notes and policies in crate `ledger`.
 
 #![cfg(target_os = "linux")]
 #![expect(

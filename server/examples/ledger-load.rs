@@ -1,12 +1,12 @@
-//! Load for the ledger of a collector that is not running: many submit at the same time, through the sequencer, the signer process
-//! and the stores that `exhibit-server init` made. Prints one JSON object with what was measured; bench/ledger.sh and the suite
+//! Load for the ledger of a collector that is not running: many tasks submit at the same time, through the sequencer, the signer process
+//! and the stores that `exhibit-server init` made. Prints one JSON object with the measurements. bench/ledger.sh and the suite
 //! `strangers` run it.
 //!
 //!   ledger-load DIRECTORY PROGRAM ENTRIES IN_FLIGHT
 //!
-//! DIRECTORY: the collector's; PROGRAM: exhibit-server, for its signer process. Where its `ledger.policy` names witnesses, they are
-//! asked meanwhile, and each task measures how long some of its entries take to a head with the policy's quorum: one at a time, so
-//! that nothing is held up by it.
+//! DIRECTORY: the collector's; PROGRAM: exhibit-server, for its signer process. If its `ledger.policy` names witnesses, they are
+//! asked meanwhile, and each task measures how long some of its entries wait for a head with the policy's quorum. It waits for one entry
+//! at a time, and the wait delays no other entry.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is its figures")]
 

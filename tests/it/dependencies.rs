@@ -1,4 +1,4 @@
-//! Who may know whom (ARCHITECTURE.md, Code map), asked of cargo.
+//! Asks cargo which room depends on which (ARCHITECTURE.md, Code map).
 
 use std::path::PathBuf;
 use std::process::Command;

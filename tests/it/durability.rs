@@ -1,9 +1,8 @@
 //! I4, seen from outside: strace watches a collector take a real upload, and every flush is made slow, so that an answer that does not wait
-//! for it would be seen long before.
+//! for a flush would come long before it.
 //!
-//! The order for each segment: its bytes and its seal are flushed, get their names, the folder of the names is flushed, in both stores;
-//! the row
-//! in the database is flushed; then the endpoint is answered.
+//! The order for each segment, in both stores: flush its bytes and its seal, give them their names, flush the folder of the names. Then
+//! flush the row in the database; then answer the endpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A lab with one endpoint behind a recording proxy: what the fault and bad-input tests stand on.
+//! A lab with one endpoint behind a recording proxy: the base of the fault and bad-input tests.
 //! Guarantee: everything it starts ends with it; addresses stay the same over restarts of the collector.
 //! Not here: what is tested.
 

@@ -1,4 +1,4 @@
-//! What happens to a deployment over its life: persons approve, leave and come back, endpoints retire, renew and return,
+//! The life of a deployment: persons approve, leave and come back; endpoints retire, renew and return;
 //! collectors restart and lose their database. Each test says in one line what it tried and what it got.
 
 mod collectors;

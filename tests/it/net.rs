@@ -1,6 +1,5 @@
-//! The net under a rebuild: what users and scripts see of the four programs is compared with files in `tests/net`. Prose may change;
-//! commands,
-//! flags, value names, defaults and the fields of every answer may not. `EXHIBIT_BLESS=1` writes the files anew.
+//! The net under a rebuild: compares the view that users and scripts have of the four programs with files in `tests/net`. Prose may
+//! change; commands, flags, value names, defaults and the fields of every answer may not. `EXHIBIT_BLESS=1` writes the files anew.
 
 mod answers;
 mod help;

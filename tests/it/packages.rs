@@ -1,6 +1,6 @@
 //! The Debian packages in a booted Debian: a systemd-nspawn container over an overlay of this host's own root, so that nothing is
-//! downloaded and
-//! nothing of this host changes. Installed, enrolled, started as services under the hardened units, one collection, removed, purged.
+//! downloaded and nothing of this host changes. The test installs them, enrols, starts the hardened units, collects once, removes and
+//! purges them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

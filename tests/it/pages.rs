@@ -1,6 +1,5 @@
 //! README and guide are true: every command that they show runs and prints what they say, every path that they name exists, and the lists
-//! of
-//! docs/guide/extending.md are complete. Suite `pages` of packaging/run-tests.py.
+//! of docs/guide/extending.md are complete. Suite `pages` of packaging/run-tests.py.
 
 mod transcript;
 

@@ -1,9 +1,9 @@
-//! A recording gRPC proxy between one agent and the collector. A lab owns the TLS files of both ends, so it can stand where an
-//! operator's load balancer, a bad line or a man with the collector's keys would stand.
+//! A recording gRPC proxy between one agent and the collector. A lab owns the TLS files of both ends, so the proxy can stand where an
+//! operator's load balancer, a bad line or an attacker with the collector's keys would stand.
 //!
-//! Guarantee: what passes is unchanged unless the test says otherwise; every acknowledgement is remembered before the agent can
+//! Guarantee: it passes messages unchanged unless the test says otherwise. It remembers every acknowledgement before the agent can
 //! see it, so that no promise of the collector is missed. Each call of the agent has its own connection to the collector,
-//! which ends with it. Not here: judging what passed.
+//! which ends with it. Not here: judging the messages.
 
 mod forward;
 mod record;

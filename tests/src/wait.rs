@@ -1,4 +1,4 @@
-//! The waiter of the system tests: as `testkit::wait`, for conditions that can fail while they are asked.
+//! The waiter of the system tests: as `testkit::wait`, for conditions whose check can fail.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What a collection of a tree at rest holds: names, kinds, links, holes, limits, exclusions.
+//! The content of a collection of a tree at rest: names, kinds, links, holes, limits, exclusions.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

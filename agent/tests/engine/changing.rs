@@ -1,4 +1,4 @@
-//! Files that change or fail while they are read: what the record says, and which bytes are fill.
+//! Files that change or fail during the read: checks the record, and which bytes are fill.
 
 use std::io::Write as _;
 use std::path::Path;

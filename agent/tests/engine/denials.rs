@@ -1,4 +1,4 @@
-//! What is never given: the agent's own state and processes, what the owner denies, what the kernel refuses.
+//! Objects that the agent never gives: its own state and processes, what the owner denies, what the kernel refuses.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Journals written by systemd, read by us, compared with what `journalctl` says of them.
+//! Journals that systemd wrote and this agent reads, compared with the output of `journalctl`.
 
 use fs_err as fs;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! What reader and sealer can and cannot do once they are confined. Each test runs in a forked child, because a
-//! sandbox is for good.
+//! Asks what reader and sealer can and cannot do once they are confined. Each test runs in a forked child, because no process can
+//! leave its sandbox.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;

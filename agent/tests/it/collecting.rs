@@ -1,5 +1,5 @@
-//! A collection from order to receipt, with the collector's part played here: what it stores verifies, what is cut goes on,
-//! and every way to end early leaves the state in which the next attempt is judged rightly.
+//! A collection from order to receipt. The test plays the collector. Stored evidence verifies, a cut upload continues,
+//! and after every early end the next attempt is judged rightly.
 
 use std::io::{Read as _, Seek as _};
 use std::os::fd::OwnedFd;

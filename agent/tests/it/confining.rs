@@ -1,4 +1,4 @@
-//! What the link gives up before it says that it is ready.
+//! Checks which rights the link has given up when it says that it is ready.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A small deployment: authority, persons, a log that signs what it is told, one enrolled endpoint, and a link.
+//! A small deployment: authority, persons, a log that signs whatever it is asked, one enrolled endpoint, and a link.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};

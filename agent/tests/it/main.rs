@@ -1,5 +1,5 @@
-//! The warden with real children: this very agent as reader and sealer, and a link played by the tests, which says to the
-//! warden whatever a taken-over collector could make it say.
+//! The warden with real children: this very agent as reader and sealer. The tests play the link, and tell the
+//! warden everything that a hijacked collector could make a link say.
 
 #![expect(
     clippy::unwrap_used,

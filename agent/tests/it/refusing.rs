@@ -1,4 +1,4 @@
-//! A taken-over collector collects nothing: whatever the link delivers, the answer has the right reason, no process that
+//! A hijacked collector collects nothing: whatever the link delivers, the answer has the right reason, no process that
 //! could read was started, and no attempt is counted.
 
 use agent::message::from_link;

@@ -1,4 +1,4 @@
-//! Tokens, enrolment, renewal and login: good ones hold, each single change is refused.
+//! Tokens, enrolment, renewal and login: good ones are accepted, and each single change is refused.
 
 use evidence::digest::Digest;
 use evidence::enrolment::*;

@@ -1,4 +1,4 @@
-//! The line of log keys: who may follow whom, and what each may sign.
+//! The line of log keys: which key may follow which, and what each may sign.
 
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};

@@ -1,4 +1,4 @@
-//! Containers as an agent makes them, and the upload call as its link makes it.
+//! Containers in the form that an agent makes, and the upload call in the form that its link makes.
 
 use bytes::Bytes;
 use evidence::container::{Clocks, ContainerSummary, MemberEnd, Params, SealedSegment, Writer};

@@ -1,4 +1,4 @@
-//! Evidence on its way in: acknowledged when durable, resumed after cuts.
+//! Evidence on its way in: the collector acknowledges it when it is durable, and resumes after cuts.
 
 use evidence::entry::{EntryType, Envelope};
 use proto::{service, v1};

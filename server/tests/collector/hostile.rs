@@ -1,4 +1,4 @@
-//! Endpoints that lie: each is refused with its reason, kept where it is evidence of a lie, and never acknowledged.
+//! Endpoints that lie: the collector refuses each with its reason, keeps evidence of the lie, and never acknowledges it.
 
 use evidence::digest::Digest;
 use evidence::frames::{FRAME_BYTES, compress_frame};

@@ -1,4 +1,4 @@
-//! The collector as a process, spoken to over real sockets by a client that misbehaves in every way an endpoint can.
+//! The collector as a process. A client speaks to it over real sockets and misbehaves in every way in which an endpoint can.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The order of system calls, seen from outside: nothing is reported before it is flushed.
+//! The order of system calls, seen from outside: the collector reports nothing before it is flushed.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What an operator sees: init, fsck, rebuild, and their exit codes.
+//! The operator's view: init, fsck, rebuild, and their exit codes.
 
 use std::path::Path;
 use std::process::{Command, Output};

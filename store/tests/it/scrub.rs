@@ -1,4 +1,4 @@
-//! What the scrub says of an object, and when it says nothing.
+//! The scrub's findings about an object, and the cases in which it finds nothing.
 
 use sha2::{Digest as _, Sha256};
 use store::fault::FaultDisk;

@@ -1,5 +1,5 @@
-//! What a lying endpoint may send: nothing of it is acknowledged, all of it that was sealed is kept apart, and the collector
-//! serves on.
+//! The uploads of a lying endpoint: the collector acknowledges nothing of them, keeps apart everything that was sealed, and
+//! continues to serve.
 
 use std::io::Write as _;
 use std::path::PathBuf;

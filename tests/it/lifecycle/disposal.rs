@@ -1,4 +1,4 @@
-//! Evidence goes when two persons say so, and what stays proves that it was right to go.
+//! Two persons have evidence destroyed, and what remains proves that this was right.
 
 use lab::{Lab, attempt, run, text, wait_for};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! A mirror destroys its own copy when two persons said so, and signs that; a new mirror does not ask for what is gone.
+//! A mirror destroys its own copy after two persons approved, and signs that. A new mirror does not ask for destroyed objects.
 
 use lab::{Lab, run, text, wait_for};
 use serde_json::Value;

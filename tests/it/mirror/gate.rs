@@ -1,4 +1,4 @@
-//! The gate of an export: the head cosigned by a mirror with both its keys, and the evidence lying with it.
+//! The conditions of an export: a mirror cosigned the head with both its keys, and holds the evidence.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What a collector lost on every store of its own comes back from its mirror, over the mirror's own connection.
+//! An object that a collector lost on every store of its own comes back from its mirror, over the mirror's own connection.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! The log key changes, and everyone follows: endpoints, persons, mirrors, consultants, tokens of before. Then the collector is
-//! lost with its key, and a mirror's copy goes on under a key that the authority let follow.
+//! The log key changes, and everyone follows: endpoints, persons, mirrors, consultants, and tokens from before the change. Then the
+//! collector is lost with its key, and a mirror's copy continues under a key that the authority let follow.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! A consultant's own witness, aics-witness of PyPI: it cosigns our heads, and it is the one who catches a fork.
+//! A consultant's own witness, aics-witness of PyPI: it cosigns our heads, and it catches a fork.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What a proxy saw.
+//! The messages that a proxy saw.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One fixture per defect, made by a skilled hand: what the sealer's own key can sign is signed again, so that only the
-//! rule at hand is broken.
+//! One fixture per defect, made by a skilled forger: the sealer's own key signs again what it can sign, so that only
+//! one rule is broken.
 
 mod chain;
 mod flips;

@@ -1,4 +1,4 @@
-//! What other tools see in our bytes: GNU tar, Python's tarfile, bsdtar where it is installed, the `tar` crate.
+//! The same bytes under other tools: GNU tar, Python's tarfile, bsdtar where it is installed, the `tar` crate.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
 //! The worked example of docs/spec/container.md and seal.md. `EXHIBIT_BLESS=1` writes it anew.
 //!
-//! Compressed bytes may change with the compressor, so of those only the meaning is compared: the stored example must
+//! Compressed bytes may change with the compressor, so the tests compare only their meaning: the stored example must
 //! verify for ever, and what the writer makes today must have the same plain stream and records.
 
 use std::path::{Path, PathBuf};
