@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # End to end, one run, page cache warm: order → collect → seal → store twice → acknowledged, beside what stock tools need for reading, hashing and
 # compressing the same tree with nothing sent, verified, stored twice or signed: tar | tee >(openssl sha256) | zstd -1 >file.
-#   bash bench/end-to-end.sh [--profile release|dev] [--rounds N] [--corpora "big small many"]
+#   bash bench/end-to-end.sh [--profile release|dev] [--rounds N] [--corpora "big small many"] [--bin DIR]
+# --bin: use the programs in DIR, build nothing.
 # `many`, 1,000,000 files of 7 bytes, is for memory: it takes minutes and is not among the defaults.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-profile=release rounds=3 corpora="big small"
+profile=release rounds=3 corpora="big small" bin=
 while [ $# -gt 0 ]; do
     case $1 in
         --profile) profile=$2; shift 2 ;;
         --rounds) rounds=$2; shift 2 ;;
         --corpora) corpora=$2; shift 2 ;;
+        --bin) bin=$(realpath "$2"); shift 2 ;;
         *) echo "end-to-end: unknown argument $1" >&2; exit 64 ;;
     esac
 done
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-bin=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
-cargo build -q --locked --profile "$profile" -p agent -p server -p cli -p exhibit-verify
+if [ -z "$bin" ]; then
+    bin=$(realpath -m "${CARGO_TARGET_DIR:-target}")/$([ "$profile" = dev ] && echo debug || echo "$profile")
+    cargo build -q --locked --profile "$profile" -p agent -p server -p cli -p exhibit-verify
+fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/exhibit-bench.XXXXXX")
 pids=()
 trap 'for pid in "${pids[@]:-}"; do [ -n "$pid" ] && kill "$pid" 2>/dev/null || true; done; wait 2>/dev/null || true; chmod -R u+w "$work"; rm -rf "$work"' EXIT
