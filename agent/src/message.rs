@@ -225,7 +225,7 @@ pub struct Progress {
     pub plain_bytes: u64,
 }
 
-/// Who we are, as we tell the collector, and where the collector is.
+/// The identity that the agent tells the collector, and the collector's address.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Identity {
     /// Deployment id.

@@ -19,7 +19,7 @@ use crate::log_keys;
 pub struct Pins {
     /// The keys that sign rosters.
     pub authority: AuthoritySet,
-    /// The pinned log, and who must have cosigned.
+    /// The pinned log, and the cosigners that its policy requires.
     pub policy: Policy,
     /// The line of keys that signed it, as far as the collector showed it to this home.
     pub log_keys: LogKeys,

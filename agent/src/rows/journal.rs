@@ -3,7 +3,7 @@
 //!
 //! Guarantee: the decoder follows nothing past the bytes that were sealed. Every path through the file leads
 //! forward, so that no input makes it endless. If a field cannot be decoded, its row says so. A damaged entry
-//! loses only that entry. Left out: fields packed with xz (journals of before 2015), the seals of `journalctl
+//! loses only that entry. Left out: fields packed with xz (journals written before 2015), the seals of `journalctl
 //! --setup-keys`.
 
 use std::collections::BTreeMap;

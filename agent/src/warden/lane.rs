@@ -60,7 +60,7 @@ impl Lane {
         self.child.as_ref().map_or(0, pid_of)
     }
 
-    /// Whether messages are waiting for room in the socket.
+    /// True while messages wait for room in the socket.
     #[must_use]
     pub(crate) fn has_waiting(&self) -> bool {
         !self.queue.is_empty()
@@ -141,7 +141,7 @@ impl Stuck {
         pid_of(&self.0)
     }
 
-    /// Whether it has ended by now.
+    /// True once the child has ended.
     pub(crate) fn is_gone(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))
     }
@@ -149,7 +149,7 @@ impl Stuck {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // Whoever cared has already called `end`.
+        // A caller that wanted the outcome has already called `end`.
         drop(self.kill(Duration::from_millis(100)));
     }
 }

@@ -1,4 +1,4 @@
-//! The paths of a collector's directory, and who may read them.
+//! The paths of a collector's directory, and the modes that say which users may read them.
 //! Guarantee: the collector refuses a directory or key file that others can read, and names the command that mends it.
 
 use std::os::unix::fs::PermissionsExt as _;
