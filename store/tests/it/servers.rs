@@ -73,6 +73,14 @@ impl Server {
         fs_err::set_permissions(self.credentials(), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// Makes a person of a Ceph, whose access key is the person's id, and has the stores use that key from now on.
+    fn become_person(&self, id: &str, secret: &str) {
+        let user =
+            ["user", "create", "--uid", id, "--display-name", id, "--access-key", id, "--secret-key", secret];
+        self.admin(&user);
+        self.write_credentials(id, secret);
+    }
+
     /// `radosgw-admin` of a Ceph.
     fn admin(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("radosgw-admin");

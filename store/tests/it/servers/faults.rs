@@ -251,19 +251,7 @@ fn a_full_bucket_is_full_and_goes_on_when_there_is_room() {
     let Some(ceph) = Server::ceph() else { return };
     // A person of its own: the quota holds for all of that person's buckets.
     let uid = format!("full-{}", std::process::id());
-    ceph.admin(&[
-        "user",
-        "create",
-        "--uid",
-        &uid,
-        "--display-name",
-        &uid,
-        "--access-key",
-        &uid,
-        "--secret-key",
-        "s3cret",
-    ]);
-    ceph.write_credentials(&uid, "s3cret");
+    ceph.become_person(&uid, "s3cret");
     let settings = ceph.bucket(Kind::Plain);
     let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
     let quota = |objects: &str| {
@@ -309,19 +297,7 @@ fn credentials_that_ended_are_said_and_new_ones_are_taken_without_a_restart() {
             "s3cret",
         ]);
     };
-    ceph.admin(&[
-        "user",
-        "create",
-        "--uid",
-        &uid,
-        "--display-name",
-        &uid,
-        "--access-key",
-        &uid,
-        "--secret-key",
-        "s3cret",
-    ]);
-    ceph.write_credentials(&uid, "s3cret");
+    ceph.become_person(&uid, "s3cret");
     let settings = ceph.bucket(Kind::Plain);
     let store = S3Store::initialise(&settings, &identity(&settings)).unwrap();
     ceph.write_credentials(&uid, "wr0ng");
