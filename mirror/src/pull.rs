@@ -17,7 +17,7 @@ use store::{Key, Replicas};
 use crate::cosign::{CosignError, Cosigner, Role, Shown};
 use crate::note::{LogNote, NoteRefused};
 use crate::objects::{ObjectError, Objects};
-use crate::rules::{Broken, Rules};
+use crate::rules::{Broken, BrokenRule, Rules};
 use crate::source::{Source, SourceError};
 
 /// Follows one log into one set of stores.
@@ -201,7 +201,7 @@ impl Follower {
                 self.rules.step(body, objects).map_err(|broken| {
                     objects.discard_pending();
                     match broken {
-                        Broken::Rule(why) => PullError::Rule { index, why },
+                        Broken::Rule(broken) => PullError::Rule { index, broken },
                         Broken::Object(error) => PullError::Object(error),
                     }
                 })?;
@@ -428,11 +428,11 @@ pub enum PullError {
     #[error("the mirror's own store: {0}")]
     Own(String),
     /// An entry breaks the rules.
-    #[error("entry {index} breaks the rules: {why}")]
+    #[error("entry {index} breaks the rules: {}", chain(.broken))]
     Rule {
         /// Index in the log.
         index: u64,
-        why: String,
+        broken: BrokenRule,
     },
     /// Tiles or bundles differ from those that the note commits to.
     #[error("the tree as served is not the one the note signs: {0}")]

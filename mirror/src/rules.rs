@@ -5,6 +5,7 @@
 //! Not here: where bytes come from ([`crate::objects`]), Merkle proofs ([`crate::pull`]).
 
 mod acts;
+mod broken;
 mod collections;
 mod disposal;
 mod endpoints;
@@ -14,7 +15,6 @@ mod texts;
 
 use std::collections::BTreeMap;
 
-use evidence::causes::chain;
 use evidence::container::dense_set::DenseSet;
 use evidence::digest::Digest;
 use evidence::entry::{ActDocument, ActLocation, ActObject, ChainHead, Entry, EntryType, Envelope, Signers};
@@ -25,6 +25,7 @@ use evidence::signed::Signed;
 use store::Key;
 
 pub(crate) use acts::read_act;
+pub use broken::{BrokenRule, OrderEnd};
 pub use collections::{Collection, CollectionToCopy, Extent};
 pub use disposal::DueDisposal;
 
@@ -75,20 +76,20 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn signed(&self) -> Result<Signed, Broken> {
-        self.act.signed().map_err(|error| Broken::Rule(chain(&error)))
+        Ok(self.act.signed().map_err(BrokenRule::Signed)?)
     }
 
     /// Checks that the envelope has exactly these refs, all of them named in the type's row.
-    fn refs(&self, wanted: &[(&str, String)]) -> Result<(), Broken> {
+    fn refs(&self, wanted: &[(&'static str, String)]) -> Result<(), Broken> {
         match wanted.iter().find(|(name, value)| self.envelope.reference(name) != Some(value.as_str())) {
             None => Ok(()),
-            Some((name, _)) => rule(format!("it names another {name} than its act")),
+            Some((name, _)) => Err(BrokenRule::Ref { name }.into()),
         }
     }
 
     fn digest(&self, name: &'static str) -> Result<Digest, Broken> {
         let value = self.envelope.reference(name).and_then(|value| Digest::from_hex(value).ok());
-        value.ok_or_else(|| Broken::Rule(format!("it has no digest {name}")))
+        Ok(value.ok_or(BrokenRule::DigestMissing { name })?)
     }
 }
 
@@ -96,15 +97,11 @@ impl Case<'_> {
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     /// The entry or its act breaks a rule. No later entry is accepted.
-    #[error("{0}")]
-    Rule(String),
+    #[error(transparent)]
+    Rule(#[from] BrokenRule),
     /// An object that the entry names cannot be fetched (now).
     #[error(transparent)]
     Object(#[from] ObjectError),
-}
-
-fn rule<T>(why: impl Into<String>) -> Result<T, Broken> {
-    Err(Broken::Rule(why.into()))
 }
 
 impl Rules {
@@ -155,20 +152,20 @@ impl Rules {
     /// # Errors
     /// `Broken`. The state is then the same as before.
     pub fn step(&mut self, body: &[u8], objects: &Objects<'_>) -> Result<(), Broken> {
-        let entry = Entry::parse(body).map_err(|error| Broken::Rule(chain(&error)))?;
+        let entry = Entry::parse(body).map_err(BrokenRule::Entry)?;
         let envelope = &entry.envelope;
         if envelope.deployment != self.pins.deployment {
-            return rule(format!("it is of deployment {}", envelope.deployment));
+            return Err(BrokenRule::Deployment { found: envelope.deployment.clone() }.into());
         }
         let name = envelope.incident.to_string();
         let mut head = self.chains.get(&name).copied().unwrap_or(ChainHead::START);
-        head.step(envelope, ledger::leaf_hash(body).into()).map_err(|error| Broken::Rule(chain(&error)))?;
+        head.step(envelope, ledger::leaf_hash(body).into()).map_err(BrokenRule::Chain)?;
         let event = half(&envelope.event);
         if self.events.contains(&event) {
-            return rule("the same act was recorded before");
+            return Err(BrokenRule::ActRepeated.into());
         }
         if (self.next == 0) != (envelope.type_ == EntryType::LogGenesis) {
-            return rule("log.genesis is the first entry, and no other");
+            return Err(BrokenRule::Genesis.into());
         }
         let act = act_of(&entry, objects)?;
         let case = Case { index: self.next, envelope, act: &act, objects };
@@ -196,13 +193,11 @@ impl Rules {
 
     fn judge(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let type_rule = case.envelope.type_.rule();
-        if let Some(count) = type_rule.signers.count()
-            && case.act.signatures.len() != count
+        let found = case.act.signatures.len();
+        if let Some(wanted) = type_rule.signers.count()
+            && found != wanted
         {
-            return rule(format!(
-                "its act has {} signatures, its type asks for {count}",
-                case.act.signatures.len()
-            ));
+            return Err(BrokenRule::SignatureCount { found, wanted }.into());
         }
         match type_rule.signers {
             Signers::Authority if type_rule.document == ActDocument::LogKey => self.log_key(case),
@@ -215,10 +210,7 @@ impl Rules {
             Signers::Evidence => self.started(case),
             Signers::SealerEvidence => self.stored(case),
             Signers::Mirror => self.mirror_statement(case),
-            // This version reads the type, but no version writes it yet. So nobody knows who must sign it.
-            Signers::Unspecified => {
-                rule("who signs this type is not known to this version; update the mirror")
-            }
+            Signers::Unspecified => Err(BrokenRule::SignersUnknown.into()),
         }
     }
 
@@ -246,9 +238,9 @@ impl Rules {
                     order.is_in_force = true;
                 }
             }
-            Change::OrderEnded(id, why) => {
+            Change::OrderEnded(id, end) => {
                 if let Some(order) = self.orders.get_mut(&id) {
-                    order.ended = Some(why);
+                    order.ended = Some(end);
                 }
             }
             Change::LogKeys(keys, vouched) => {
@@ -284,7 +276,7 @@ enum Change {
     Retired((EndpointId, u32)),
     Order(Digest, orders::Issued),
     Approved(Digest),
-    OrderEnded(Digest, &'static str),
+    OrderEnded(Digest, OrderEnd),
     /// Changes the log's keys, and the history that the authority vouched for.
     LogKeys(Box<LogKeys>, Vouched),
     Mirror(MirrorId, acts::MirrorKeys),
@@ -302,7 +294,7 @@ fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
         return Ok(act.clone());
     }
     let bytes = objects.peek(&Key::document(entry.envelope.event.as_bytes()))?;
-    ActObject::parse(&bytes).map_err(|error| Broken::Rule(format!("read its act: {}", chain(&error))))
+    Ok(ActObject::parse(&bytes).map_err(BrokenRule::Act)?)
 }
 
 /// Fetches the objects that the act names. Returns the missing texts, each with true if the source was asked
@@ -314,9 +306,9 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Br
             // The only kind whose key says nothing about its content.
             Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
                 let note = LogNote::read(&bytes, &pins.origin(), &pins.log_keys.keys())
-                    .map_err(|error| Broken::Rule(format!("the stamped checkpoint: {}", chain(&error))))?;
+                    .map_err(BrokenRule::StampedCheckpoint)?;
                 if key != Key::stamped_checkpoint(note.checkpoint.size) {
-                    return rule("the stamped checkpoint is of another size");
+                    return Err(BrokenRule::StampedCheckpointSize.into());
                 }
             }
             Ok(_) => {}

@@ -13,7 +13,7 @@ use super::{Nodes, Parts, PullError, prove};
 use crate::note::LogNote;
 use crate::objects::ObjectError;
 use crate::pins::{LOG_KEYS, documents, file_name};
-use crate::rules::Vouched;
+use crate::rules::{BrokenRule, Vouched};
 use crate::source::SourceError;
 
 /// Writes every key change from the mirror's directory into its own stores. A restoration looks for them
@@ -109,10 +109,7 @@ pub(crate) fn in_term(parts: &Parts<'_>, note: &[u8]) -> Result<LogNote, PullErr
     match keys.changes().iter().find(unrecorded) {
         Some(placed) => Err(PullError::Rule {
             index: read.checkpoint.size,
-            why: format!(
-                "the note is signed by {}, and no entry below it records the change to that key",
-                placed.change.new
-            ),
+            broken: BrokenRule::LogKeyUnrecorded { key: placed.change.new.to_string() },
         }),
         None => Ok(read),
     }
@@ -127,8 +124,5 @@ pub(crate) fn vouched<S: TileSource<Error = ObjectError>>(
     if ledger::root(&Nodes(reader), size).map_err(|error| prove(&error))? == root {
         return Ok(());
     }
-    Err(PullError::Rule {
-        index,
-        why: format!("the authority let the key follow upon another history of {size} entries"),
-    })
+    Err(PullError::Rule { index, broken: BrokenRule::LogKeyHistory { size } })
 }

@@ -1,6 +1,5 @@
 //! Acts of persons, of the authority, of mirrors, and of the collector itself.
 
-use evidence::causes::chain;
 use evidence::document::Document;
 use evidence::enrolment::{Login, Token};
 use evidence::entry::act::Act;
@@ -12,7 +11,7 @@ use evidence::roster::{Role, Roster};
 use evidence::signed::Signed;
 use ledger::KeyType;
 
-use super::{Broken, Case, Change, Rules, rule};
+use super::{Broken, BrokenRule, Case, Change, OrderEnd, Rules};
 
 /// What `mirror.admitted` states about a mirror.
 #[derive(Debug, Clone)]
@@ -30,9 +29,8 @@ pub(crate) fn read_act(object: &ActObject) -> Result<Act, Broken> {
 
 /// Reads a document without checking its signatures.
 pub(super) fn read<T: Document>(object: &ActObject) -> Result<T, Broken> {
-    let document: T =
-        evidence::json::parse_document(&object.document).map_err(|error| Broken::Rule(chain(&error)))?;
-    document.validate().map_err(|why| Broken::Rule(why.to_owned()))?;
+    let document: T = evidence::json::parse_document(&object.document).map_err(BrokenRule::Document)?;
+    document.validate().map_err(|why| BrokenRule::DocumentInvalid { why })?;
     Ok(document)
 }
 
@@ -42,20 +40,20 @@ pub(super) fn act_document(case: &Case<'_>) -> Result<Act, Broken> {
     let envelope = case.envelope;
     if act.act != envelope.type_ || act.incident != envelope.incident || act.deployment != envelope.deployment
     {
-        return rule("its act is about something else");
+        return Err(BrokenRule::ActSubject.into());
     }
     if act.refs != envelope.refs {
-        return rule("its refs are not those of its act");
+        return Err(BrokenRule::Refs.into());
     }
     Ok(act)
 }
 
 /// The key of the only signature, which is verified.
 pub(super) fn signer(signed: &Signed, namespace: &str) -> Result<PublicKey, Broken> {
-    let keys = signed.verify_all(namespace).map_err(|error| Broken::Rule(chain(&error)))?;
+    let keys = signed.verify_all(namespace).map_err(BrokenRule::Signed)?;
     match keys.as_slice() {
         [key] => Ok(key.clone()),
-        _ => rule("not exactly one signature"),
+        _ => Err(BrokenRule::SignatureNotOne.into()),
     }
 }
 
@@ -63,17 +61,17 @@ impl Rules {
     /// The newest roster that was published before.
     pub(super) fn in_force(&self) -> Result<&Roster, Broken> {
         let roster = self.roster.as_ref().map(evidence::roster::AdmittedRoster::roster);
-        roster.ok_or_else(|| Broken::Rule("no roster was published before".to_owned()))
+        Ok(roster.ok_or(BrokenRule::RosterMissing)?)
     }
 
     pub(super) fn roster(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let signed = case.signed()?;
         let floor = self.roster.as_ref().map(evidence::roster::AdmittedRoster::floor);
         let admitted = Roster::verify(&signed, &self.pins.deployment, &self.pins.authority, floor.as_ref())
-            .map_err(|error| Broken::Rule(chain(&error)))?;
+            .map_err(BrokenRule::Roster)?;
         let version = admitted.roster().version;
         if floor.is_some_and(|floor| version <= floor.version) {
-            return rule(format!("roster {version} was published before"));
+            return Err(BrokenRule::RosterPublishedBefore { version }.into());
         }
         case.refs(&[("roster", admitted.digest().to_string()), ("version", version.to_string())])?;
         Ok(Change::Roster(Box::new(admitted)))
@@ -83,7 +81,7 @@ impl Rules {
         let act = act_document(case)?;
         // Nobody signed the act, so it speaks only for the collector whose log holds it.
         if !matches!(act.by, Actor::Collector(_)) {
-            return rule(format!("recorded without a signature in the name of {}", act.by));
+            return Err(BrokenRule::Speaker { by: act.by }.into());
         }
         match case.envelope.type_ {
             EntryType::LogGenesis => {
@@ -104,17 +102,17 @@ impl Rules {
 
     pub(super) fn login(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let signed = case.signed()?;
-        let login = Login::verify(&signed, self.in_force()?).map_err(|error| Broken::Rule(chain(&error)))?;
-        let keys = signed.verify_all(Login::TYPE).map_err(|error| Broken::Rule(chain(&error)))?;
+        let login = Login::verify(&signed, self.in_force()?).map_err(BrokenRule::Enrolment)?;
+        let keys = signed.verify_all(Login::TYPE).map_err(BrokenRule::Signed)?;
         let Some(key) = keys.first() else {
-            return rule("nobody signed it");
+            return Err(BrokenRule::SignatureMissing.into());
         };
         case.refs(&[("person", login.person.to_string()), ("key", key.fingerprint().to_string())])?;
         Ok(Change::None)
     }
 
     /// Judges an act or document that one person signs, and returns its change.
-    pub(super) fn person(&self, case: &Case<'_>, names: &[&str]) -> Result<Change, Broken> {
+    pub(super) fn person(&self, case: &Case<'_>, names: &'static [&'static str]) -> Result<Change, Broken> {
         let roles: Vec<Role> = names.iter().filter_map(|name| Role::from_word(name)).collect();
         let signed = case.signed()?;
         let namespace = match case.envelope.type_.rule().document {
@@ -122,7 +120,7 @@ impl Rules {
             ActDocument::Order => "exhibit-order-v1",
             ActDocument::Approval => "exhibit-approval-v1",
             ActDocument::Token => "exhibit-token-v1",
-            other => return rule(format!("a person does not sign {other:?}")),
+            document => return Err(BrokenRule::NotForPersons { document }.into()),
         };
         let key = signer(&signed, namespace)?;
         let (named, change) = match case.envelope.type_.rule().document {
@@ -143,14 +141,14 @@ impl Rules {
         if self.in_force()?.speaks_for(&key, &named, &roles) {
             Ok(change)
         } else {
-            rule(format!("signed by {}, no key of {named} as {} then", key.fingerprint(), names.join(" or ")))
+            Err(BrokenRule::PersonKey { key: key.fingerprint(), person: named, roles: names }.into())
         }
     }
 
     fn act_of_person(&self, case: &Case<'_>) -> Result<(PersonId, Change), Broken> {
         let act = act_document(case)?;
         let Actor::Person(person) = &act.by else {
-            return rule(format!("a person signed in the name of {}", act.by));
+            return Err(BrokenRule::NoPerson { by: act.by }.into());
         };
         let change = match case.envelope.type_ {
             EntryType::EndpointRetired => self.retired(case)?,
@@ -159,7 +157,7 @@ impl Rules {
             EntryType::MirrorRetired => {
                 let mirror = mirror_of(&act)?;
                 if !self.mirrors.contains_key(&mirror) {
-                    return rule(format!("there is no mirror {mirror}"));
+                    return Err(BrokenRule::MirrorUnknown { mirror }.into());
                 }
                 Change::MirrorRetired(mirror)
             }
@@ -171,18 +169,16 @@ impl Rules {
     fn mirror_admitted(&self, act: &Act) -> Result<Change, Broken> {
         let mirror = mirror_of(act)?;
         if self.mirrors.contains_key(&mirror) {
-            return rule(format!("mirror {mirror} was admitted before"));
+            return Err(BrokenRule::MirrorAdmittedBefore { mirror }.into());
         }
         for (name, role) in [("witness_key", "witness"), ("mirror_key", "mirror")] {
             let key = ledger::VerifierKey::parse(named(act, name)?)
-                .map_err(|error| Broken::Rule(format!("{name}: {}", chain(&error))))?;
+                .map_err(|source| BrokenRule::CosignerKey { name, source })?;
             if key.kind() != KeyType::CosignatureV1 || key.name() != format!("{mirror}/{role}") {
-                return rule(format!("{name} is no cosigner key named {mirror}/{role}"));
+                return Err(BrokenRule::CosignerKeyName { name, mirror, role }.into());
             }
         }
-        let key: Fingerprint = named(act, "key")?
-            .parse()
-            .map_err(|_not_one| Broken::Rule("key is no fingerprint".to_owned()))?;
+        let key: Fingerprint = named(act, "key")?.parse().or(Err(BrokenRule::Fingerprint))?;
         Ok(Change::Mirror(mirror, MirrorKeys { act: key, is_retired: false, since: self.next }))
     }
 
@@ -191,20 +187,20 @@ impl Rules {
         same_deployment(&approval.deployment, case)?;
         case.refs(&[("order", approval.order.to_string())])?;
         let Some(order) = self.orders.get(&approval.order) else {
-            return rule("it is about an order that was never issued");
+            return Err(BrokenRule::OrderUnknown.into());
         };
         if Chain::Incident(order.incident.clone()) != case.envelope.incident {
-            return rule("it stands in another incident than its order");
+            return Err(BrokenRule::OrderStandsElsewhere.into());
         }
         match (case.envelope.type_, approval.decision) {
             (EntryType::OrderApproved, Decision::Approve) if approval.approver == order.issuer => {
-                rule("the issuer approved the own order")
+                Err(BrokenRule::ApprovedOwnOrder.into())
             }
             (EntryType::OrderApproved, Decision::Approve) => Ok(Change::Approved(approval.order)),
             (EntryType::OrderRejected, Decision::Reject) => {
-                Ok(Change::OrderEnded(approval.order, "was rejected"))
+                Ok(Change::OrderEnded(approval.order, OrderEnd::Rejected))
             }
-            _ => rule("it says the opposite of what was decided"),
+            _ => Err(BrokenRule::Decision.into()),
         }
     }
 
@@ -213,16 +209,14 @@ impl Rules {
         let act = act_document(case)?;
         let mirror = mirror_of(&act)?;
         if act.by != Actor::Mirror(mirror.clone()) {
-            return rule(format!("a mirror's statement in the name of {}", act.by));
+            return Err(BrokenRule::MirrorSpeaker { by: act.by }.into());
         }
         let key = signer(&case.signed()?, "exhibit-act-v1")?;
         match self.mirrors.get(&mirror) {
-            Some(keys) if keys.is_retired => return rule(format!("mirror {mirror} was retired before")),
+            Some(keys) if keys.is_retired => return Err(BrokenRule::MirrorRetired { mirror }.into()),
             Some(keys) if keys.act == key.fingerprint() => {}
-            Some(_) => {
-                return rule(format!("signed by {}, not the act key of {mirror}", key.fingerprint()));
-            }
-            None => return rule(format!("no mirror {mirror} was admitted before")),
+            Some(_) => return Err(BrokenRule::MirrorKey { key: key.fingerprint(), mirror }.into()),
+            None => return Err(BrokenRule::MirrorNeverAdmitted { mirror }.into()),
         }
         match case.envelope.type_ {
             // The incident's course judges whether an approved plan names the object.
@@ -236,15 +230,15 @@ pub(super) fn same_deployment(found: &DeploymentId, case: &Case<'_>) -> Result<(
     if *found == case.envelope.deployment {
         Ok(())
     } else {
-        rule(format!("its act is of deployment {found}"))
+        Err(BrokenRule::ActDeployment { found: found.clone() }.into())
     }
 }
 
-fn mirror_of(act: &Act) -> Result<MirrorId, Broken> {
-    named(act, "mirror")?.parse().map_err(|error| Broken::Rule(format!("mirror: {error}")))
+fn mirror_of(act: &Act) -> Result<MirrorId, BrokenRule> {
+    named(act, "mirror")?.parse().map_err(BrokenRule::MirrorId)
 }
 
 /// The value of a ref that the act must have.
-fn named<'a>(act: &'a Act, name: &str) -> Result<&'a str, Broken> {
-    act.reference(name).ok_or_else(|| Broken::Rule(format!("it has no ref {name}")))
+fn named<'a>(act: &'a Act, name: &'static str) -> Result<&'a str, BrokenRule> {
+    act.reference(name).ok_or(BrokenRule::RefMissing { name })
 }

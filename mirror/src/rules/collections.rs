@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Chain, MirrorId};
@@ -13,7 +12,7 @@ use evidence::order::{Step, Target};
 use evidence::seal::delegation::Delegation;
 use store::Key;
 
-use super::{Broken, Case, Change, Rules, orders, rule};
+use super::{Broken, BrokenRule, Case, Change, Rules, orders};
 use crate::objects::Objects;
 
 /// A collection as the ledger describes it.
@@ -85,10 +84,10 @@ pub struct CollectionToCopy {
 impl Rules {
     pub(super) fn started(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let signed = case.signed()?;
-        let unverified: Delegation = signed.read().map_err(|error| Broken::Rule(chain(&error)))?;
+        let unverified: Delegation = signed.read().map_err(BrokenRule::Signed)?;
         let endpoint = self.live(&unverified.endpoint, unverified.generation)?;
-        let delegation = Delegation::verify(&signed, &endpoint.evidence_key)
-            .map_err(|error| Broken::Rule(chain(&error)))?;
+        let delegation =
+            Delegation::verify(&signed, &endpoint.evidence_key).map_err(BrokenRule::Delegation)?;
         case.refs(&[
             ("collection", delegation.collection.to_string()),
             ("order", delegation.order.to_string()),
@@ -96,17 +95,19 @@ impl Rules {
             ("attempt", delegation.attempt.to_string()),
         ])?;
         match self.orders.get(&delegation.order) {
-            None => return rule("its order was never issued"),
-            Some(orders::Issued { ended: Some(why), .. }) => return rule(format!("its order {why} before")),
-            Some(order) if !order.is_in_force => return rule("its order waits for approval"),
+            None => return Err(BrokenRule::OrderMissing.into()),
+            Some(orders::Issued { ended: Some(end), .. }) => {
+                return Err(BrokenRule::OrderEnded { end: *end }.into());
+            }
+            Some(order) if !order.is_in_force => return Err(BrokenRule::OrderWaits.into()),
             Some(order) if Chain::Incident(order.incident.clone()) != case.envelope.incident => {
-                return rule("its order is for another incident");
+                return Err(BrokenRule::OrderForAnotherIncident.into());
             }
             Some(_) => {}
         }
         let order = orders::document(&delegation.order, case.objects)?;
         if delegation.deployment != order.deployment || delegation.attempt > order.attempts {
-            return rule(format!("attempt {} of an order for {}", delegation.attempt, order.attempts));
+            return Err(BrokenRule::Attempt { attempt: delegation.attempt, allowed: order.attempts }.into());
         }
         let target = Target {
             endpoint: delegation.endpoint.clone(),
@@ -115,7 +116,7 @@ impl Rules {
         };
         check_target(&order.targets_root, &target, case.objects)?;
         if self.collections.contains_key(&delegation.collection) {
-            return rule("the collection was started before");
+            return Err(BrokenRule::CollectionStartedBefore.into());
         }
         let collection = Collection {
             incident: case.envelope.incident.clone(),
@@ -135,8 +136,8 @@ impl Rules {
         let id = case.digest("collection")?;
         match self.collections.get(&id) {
             Some(found) if found.incident == case.envelope.incident => Ok((id, found)),
-            Some(_) => rule("the collection belongs to another incident"),
-            None => rule("it is about a collection that was never started"),
+            Some(_) => Err(BrokenRule::CollectionIncident.into()),
+            None => Err(BrokenRule::CollectionNeverStarted.into()),
         }
     }
 
@@ -145,7 +146,7 @@ impl Rules {
         let step = if case.envelope.type_ == EntryType::CollectionInterrupted {
             let segments = case.envelope.reference("segments").and_then(|text| text.parse().ok());
             let Some(segments) = segments else {
-                return rule("segments is no number");
+                return Err(BrokenRule::Segments.into());
             };
             CollectionChange::Interrupted(case.digest("seal")?, segments)
         } else {
@@ -157,7 +158,7 @@ impl Rules {
     pub(super) fn stored(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let (id, collection) = self.begun(case)?;
         if collection.stored.is_some() {
-            return rule("the collection was stored before");
+            return Err(BrokenRule::CollectionStoredBefore.into());
         }
         let manifest = Manifest::verify(
             &case.signed()?,
@@ -165,22 +166,22 @@ impl Rules {
             &collection.delegation_sha256,
             &collection.evidence_key,
         )
-        .map_err(|error| Broken::Rule(chain(&error)))?;
+        .map_err(BrokenRule::Manifest)?;
         case.refs(&[
             ("manifest", case.envelope.event.to_string()),
             ("order", collection.delegation.order.to_string()),
             ("endpoint", collection.delegation.endpoint.to_string()),
         ])?;
         if Chain::Incident(manifest.incident.clone()) != case.envelope.incident {
-            return rule(format!("its manifest is of incident {}", manifest.incident));
+            return Err(BrokenRule::ManifestIncident { found: manifest.incident }.into());
         }
         let order = orders::document(&collection.delegation.order, case.objects)?;
         let planned = order.plan.steps().iter().map(Step::collector);
         if !planned.eq(manifest.steps.iter().map(|step| step.collector.as_str())) {
-            return rule("the manifest's steps are not those of the order's plan");
+            return Err(BrokenRule::ManifestSteps.into());
         }
         if manifest.limits != manifest.limits.min(&order.limits) {
-            return rule("the manifest's limits are wider than the order's");
+            return Err(BrokenRule::ManifestLimits.into());
         }
         Ok(Change::Collection(id, CollectionChange::Stored(case.index, case.envelope.event)))
     }
@@ -189,15 +190,15 @@ impl Rules {
     pub(super) fn stated(&self, case: &Case<'_>, mirror: MirrorId) -> Result<Change, Broken> {
         let (id, collection) = self.begun(case)?;
         let Some((index, manifest)) = collection.stored else {
-            return rule("the collection was not stored before");
+            return Err(BrokenRule::CollectionNotStored.into());
         };
         case.refs(&[("manifest", manifest.to_string())])?;
         let size: Option<u64> = case.envelope.reference("size").and_then(|text| text.parse().ok());
         if size.is_none_or(|size| size <= index || size > case.index) {
-            return rule("it names a size that the log did not have between");
+            return Err(BrokenRule::StatementSize.into());
         }
         if collection.held_by.contains(&mirror) {
-            return rule("the mirror stated it before");
+            return Err(BrokenRule::StatedBefore.into());
         }
         Ok(Change::Collection(id, CollectionChange::Held(mirror)))
     }
@@ -254,6 +255,7 @@ fn check_target(root: &Digest, target: &Target, objects: &Objects<'_>) -> Result
     if lines.chunks(4).any(|lines| lines.concat() == leaf) {
         Ok(())
     } else {
-        rule(format!("{}#{} is no target of its order", target.endpoint, target.generation))
+        let (endpoint, generation) = (target.endpoint.clone(), target.generation);
+        Err(BrokenRule::OrderTarget { endpoint, generation }.into())
     }
 }

@@ -11,7 +11,7 @@ use evidence::id::{Actor, IncidentId, MirrorId};
 use evidence::roster::Role;
 use evidence::time::Time;
 
-use super::{Broken, Case, Rules, acts, rule};
+use super::{Broken, BrokenRule, Case, Rules, acts};
 
 /// The courses of all incidents. This takes 40 bytes for each text and collection, beside what `Rules` holds.
 pub(super) type Courses = BTreeMap<IncidentId, Course>;
@@ -66,10 +66,8 @@ impl Rules {
                 None => Course::new(self.pins.deployment.clone(), incident.clone()).judge(&next.fact()),
             },
         };
-        match judged {
-            Ok(()) => Ok(next),
-            Err(refusal) => rule(refusal.to_string()),
-        }
+        judged.map_err(BrokenRule::Disposal)?;
+        Ok(next)
     }
 
     /// Applies a judged entry.

@@ -1,14 +1,13 @@
 //! Endpoints: an endpoint admin's token admits a slot, and three keys enrol it. Later the endpoint is renewed
 //! and retired.
 
-use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
 use evidence::id::{EndpointId, Generation};
 use evidence::keys::PublicKey;
 
 use super::acts::same_deployment;
-use super::{Broken, Case, Change, Rules, rule};
+use super::{Broken, BrokenRule, Case, Change, Rules};
 
 /// A token that was admitted and has not been used yet.
 #[derive(Debug, Clone)]
@@ -37,22 +36,23 @@ impl Rules {
     pub(super) fn enrolment(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let digest: Digest = case.digest("token")?;
         let Some(admitted) = self.tokens.get(&digest) else {
-            return rule("its token was never admitted, or was used before");
+            return Err(BrokenRule::TokenUnknown.into());
         };
         let request = EnrolmentRequest::verify(&case.signed()?, &admitted.token, digest)
-            .map_err(|error| Broken::Rule(chain(&error)))?;
+            .map_err(BrokenRule::Enrolment)?;
         same_deployment(&request.deployment, case)?;
         if case.envelope.time >= admitted.token.not_after {
-            return rule("its token had expired");
+            return Err(BrokenRule::TokenExpired.into());
         }
         case.refs(&[
             ("endpoint", request.endpoint.to_string()),
             ("generation", request.generation.to_string()),
             ("evidence_key", request.evidence_key.fingerprint().to_string()),
         ])?;
-        let id = (request.endpoint, request.generation.number());
+        let (endpoint, generation) = (request.endpoint, request.generation);
+        let id = (endpoint.clone(), generation.number());
         if self.endpoints.contains_key(&id) {
-            return rule(format!("{}#{} was enrolled before", id.0, id.1));
+            return Err(BrokenRule::EndpointEnrolledBefore { endpoint, generation }.into());
         }
         let enrolled = Enrolled { evidence_key: request.evidence_key, is_retired: false };
         Ok(Change::Enrolled(id, Box::new(enrolled), digest))
@@ -60,10 +60,9 @@ impl Rules {
 
     pub(super) fn renewal(&self, case: &Case<'_>) -> Result<Change, Broken> {
         let signed = case.signed()?;
-        let unverified: Renewal = signed.read().map_err(|error| Broken::Rule(chain(&error)))?;
+        let unverified: Renewal = signed.read().map_err(BrokenRule::Signed)?;
         let endpoint = self.live(&unverified.endpoint, unverified.generation)?;
-        let renewal =
-            Renewal::verify(&signed, &endpoint.evidence_key).map_err(|error| Broken::Rule(chain(&error)))?;
+        let renewal = Renewal::verify(&signed, &endpoint.evidence_key).map_err(BrokenRule::Enrolment)?;
         same_deployment(&renewal.deployment, case)?;
         case.refs(&[
             ("endpoint", renewal.endpoint.to_string()),
@@ -76,7 +75,7 @@ impl Rules {
         let endpoint = case.envelope.reference("endpoint").and_then(|id| id.parse().ok());
         let generation = case.envelope.reference("generation").and_then(|number| number.parse().ok());
         let (Some(endpoint), Some(generation)) = (endpoint, generation) else {
-            return rule("it names no endpoint");
+            return Err(BrokenRule::EndpointMissing.into());
         };
         let generation: Generation = generation;
         // A slot may be retired before anyone enrolled in it. Then there is nothing to take away.
@@ -86,9 +85,11 @@ impl Rules {
     /// An endpoint that is enrolled and not retired.
     pub(super) fn live(&self, id: &EndpointId, generation: Generation) -> Result<&Enrolled, Broken> {
         match self.endpoints.get(&(id.clone(), generation.number())) {
-            Some(endpoint) if endpoint.is_retired => rule(format!("{id}#{generation} was retired before")),
-            Some(endpoint) => Ok(endpoint),
-            None => rule(format!("{id}#{generation} was never enrolled")),
+            Some(found) if found.is_retired => {
+                Err(BrokenRule::EndpointRetired { endpoint: id.clone(), generation }.into())
+            }
+            Some(found) => Ok(found),
+            None => Err(BrokenRule::EndpointNeverEnrolled { endpoint: id.clone(), generation }.into()),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Orders: signed under the roster in force, and approved where its rules ask for that.
 
-use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::id::{Chain, IncidentId, PersonId};
 use evidence::order::Order;
 use store::Key;
 
 use super::acts::same_deployment;
-use super::{Broken, Case, Change, Rules, rule};
+use super::{Broken, BrokenRule, Case, Change, OrderEnd, Rules};
 use crate::objects::Objects;
 
 /// An order that was issued.
@@ -17,8 +16,8 @@ pub(super) struct Issued {
     pub(super) issuer: PersonId,
     /// False while the order waits for a second person.
     pub(super) is_in_force: bool,
-    /// Why no attempt may begin under it any more, if so.
-    pub(super) ended: Option<&'static str>,
+    /// `None` while attempts may begin under it.
+    pub(super) ended: Option<OrderEnd>,
 }
 
 impl Rules {
@@ -34,20 +33,20 @@ impl Rules {
             newest.digest() == order.roster_sha256 && roster.version == order.roster_version
         });
         if !same_roster {
-            return rule("it names another roster than the one in force");
+            return Err(BrokenRule::OrderRoster.into());
         }
         if case.envelope.incident != Chain::Incident(order.incident.clone()) {
-            return rule(format!("its order is for {}", order.incident));
+            return Err(BrokenRule::OrderIncident { found: order.incident.clone() }.into());
         }
         if order.lifetime() > roster.order_lifetime_max() {
-            return rule("its order lives longer than the roster allows");
+            return Err(BrokenRule::OrderLifetime.into());
         }
         if order.plan.sensitivity() != order.sensitivity {
-            return rule("its order is labelled with another sensitivity than its plan has");
+            return Err(BrokenRule::OrderSensitivity.into());
         }
         let time = case.envelope.time;
         if time >= order.expires || time >= roster.not_after {
-            return rule("its order or the roster had expired");
+            return Err(BrokenRule::OrderExpired.into());
         }
         Ok(Change::Order(
             case.envelope.event,
@@ -67,10 +66,10 @@ impl Rules {
         let id = case.digest("order")?;
         match self.orders.get(&id) {
             Some(order) if Chain::Incident(order.incident.clone()) == case.envelope.incident => {
-                Ok(Change::OrderEnded(id, "was cancelled"))
+                Ok(Change::OrderEnded(id, OrderEnd::Cancelled))
             }
-            Some(_) => rule("it stands in another incident than its order"),
-            None => rule("it is about an order that was never issued"),
+            Some(_) => Err(BrokenRule::OrderStandsElsewhere.into()),
+            None => Err(BrokenRule::OrderUnknown.into()),
         }
     }
 }
@@ -78,7 +77,7 @@ impl Rules {
 /// The document of an order that was issued.
 pub(super) fn document(id: &Digest, objects: &Objects<'_>) -> Result<Order, Broken> {
     let bytes = objects.peek(&Key::document(id.as_bytes()))?;
-    let object = evidence::entry::ActObject::parse(&bytes).map_err(|error| Broken::Rule(chain(&error)))?;
+    let object = evidence::entry::ActObject::parse(&bytes).map_err(BrokenRule::Signed)?;
     super::acts::read(&object)
 }
 
@@ -176,9 +175,8 @@ mod tests {
         let (act, began) = begin(id);
         let case = |act, envelope| Case { index: 9, envelope, act, objects: &objects };
         let why = |rules: &Rules| match rules.started(&case(&act, &began)) {
-            Err(Broken::Rule(why)) => why,
-            // The order is in force, so the next check looks for the order's object. It is not here.
-            Err(Broken::Object(error)) => error.to_string(),
+            // While the order is in force, the next check looks for the order's object. It is not here.
+            Err(why) => why.to_string(),
             Ok(_) => "taken".to_owned(),
         };
         let mut rules = rules(id);
@@ -188,14 +186,16 @@ mod tests {
         let change = rules.cancelled(&case(&act, &cancelled));
         rules.apply(change.unwrap_or_else(|broken| panic!("{broken}")));
         assert_eq!(why(&rules), "its order was cancelled before");
-        rules.apply(Change::OrderEnded(id, "was rejected"));
+        rules.apply(Change::OrderEnded(id, OrderEnd::Rejected));
         assert_eq!(why(&rules), "its order was rejected before");
         // A cancellation of an order that never existed, or of another incident's order.
         let refs = evidence::entry::pairs::sorted([("order", Digest::of(b"none").to_string())]);
         let unknown = envelope(EntryType::OrderCancelled, Digest::of(b"act"), refs);
-        assert!(rules.cancelled(&case(&act, &unknown)).is_err());
+        let refused = |case: &Case<'_>| rules.cancelled(case).err();
+        assert!(matches!(refused(&case(&act, &unknown)), Some(Broken::Rule(BrokenRule::OrderUnknown))));
         let mut elsewhere = cancelled.clone();
         elsewhere.incident = Chain::Incident(IncidentId::new(2026, 2).unwrap());
-        assert!(rules.cancelled(&case(&act, &elsewhere)).is_err());
+        let elsewhere = refused(&case(&act, &elsewhere));
+        assert!(matches!(elsewhere, Some(Broken::Rule(BrokenRule::OrderStandsElsewhere))));
     }
 }

@@ -25,9 +25,9 @@ fn refused(evil: impl FnOnce(&mut Log, &Chain)) -> String {
     log.reads(&chain, 3);
     let note = log.publish();
     let why = match mirror.round(&log, &note) {
-        Err(PullError::Rule { index, why }) => {
+        Err(PullError::Rule { index, broken }) => {
             assert!(index >= held && index < held + 3, "entry {index}");
-            why
+            evidence::causes::chain(&broken)
         }
         other => panic!("{other:?}"),
     };
