@@ -47,6 +47,7 @@ mod steps;
 
 pub use disposal::*;
 pub use documents::*;
+pub use drafts::{genesis, published};
 pub use files::*;
 pub use machines::*;
 pub use mirror::*;

@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "the fields of a draft are those of an envelope")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce, ActType};
@@ -35,7 +36,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Makes a draft. Its act repeats the draft's other fields.
+    /// Makes a draft of a time of the day. Its act repeats the draft's other fields.
     pub fn new<const N: usize>(
         type_: EntryType,
         chain: Chain,
@@ -43,8 +44,19 @@ impl Draft {
         refs: [(&str, String); N],
         make: impl FnOnce(&Self) -> ActObject,
     ) -> Self {
+        Self::at(type_, chain, at(time), refs, make)
+    }
+
+    /// Makes a draft of any time.
+    pub fn at<const N: usize>(
+        type_: EntryType,
+        chain: Chain,
+        time: Time,
+        refs: [(&str, String); N],
+        make: impl FnOnce(&Self) -> ActObject,
+    ) -> Self {
         let act = ActObject { document: vec![], signatures: vec![] };
-        let mut draft = Self { type_, chain, time: at(time), refs: pairs::sorted(refs), act };
+        let mut draft = Self { type_, chain, time, refs: pairs::sorted(refs), act };
         draft.act = make(&draft);
         draft
     }
@@ -52,6 +64,11 @@ impl Draft {
     /// The act of a person about this entry.
     pub fn signed(&self, by: &str, number: u8) -> ActObject {
         sign(&self.act_by(by), &[number]).into()
+    }
+
+    /// The act of a person about this entry, with a text.
+    pub fn told(&self, by: &str, number: u8, text: Digest) -> ActObject {
+        sign(&Act { detail: Some(text), ..self.act_by(by) }, &[number]).into()
     }
 
     /// The document of its act, by an actor.
@@ -84,12 +101,15 @@ pub fn own(act: &Act) -> ActObject {
 }
 
 /// A log with the entries of all its chains.
+#[derive(Clone)]
 pub struct Chains {
     /// The log.
     pub log: Log,
     /// Each entry with its bytes, in the order of the log.
     pub entries: Vec<(Entry, Vec<u8>)>,
     heads: BTreeMap<Chain, (u64, Digest)>,
+    /// The time of the newest draft that this made.
+    clock: Time,
 }
 
 /// Changes a value that has this place in the log.
@@ -103,13 +123,88 @@ pub struct Hands<'a> {
     pub leaf: Hand<'a, Vec<u8>>,
 }
 
+impl Hands<'static> {
+    /// Changes nothing.
+    pub const NONE: Self = Self { entry: &|_| (), leaf: &|_| () };
+}
+
 impl Chains {
     /// An empty log.
     pub fn new(log: Log) -> Self {
-        Self { log, entries: Vec::new(), heads: BTreeMap::new() }
+        Self { log, entries: Vec::new(), heads: BTreeMap::new(), clock: at("12:00:00") }
     }
 
-    /// Numbers a draft, links it to the previous entry of its chain, and logs it.
+    /// The same entries, to go on otherwise: what follows is dated an hour later.
+    pub fn fork(&self) -> Self {
+        Self { clock: self.clock.checked_add(Duration::from_secs(3600)).unwrap(), ..self.clone() }
+    }
+
+    /// The number of entries.
+    pub fn size(&self) -> u64 {
+        self.log.size()
+    }
+
+    /// The bytes of an entry, and the proof that it is in the log.
+    pub fn proven(&self, index: u64) -> (Vec<u8>, Vec<u8>) {
+        let (_, bytes) = self.entries.get(usize::try_from(index).unwrap()).unwrap();
+        (bytes.clone(), self.log.proof(index))
+    }
+
+    /// Makes a draft of what happens next, a second after the draft before.
+    pub fn draft<const N: usize>(
+        &mut self,
+        type_: EntryType,
+        chain: &Chain,
+        refs: [(&str, String); N],
+        make: impl FnOnce(&Draft) -> ActObject,
+    ) -> Draft {
+        self.clock = self.clock.checked_add(Duration::from_secs(1)).unwrap();
+        Draft::at(type_, chain.clone(), self.clock, refs, make)
+    }
+
+    /// Adds an act that the collector records by itself. Returns its event.
+    pub fn own<const N: usize>(
+        &mut self,
+        type_: EntryType,
+        chain: &Chain,
+        refs: [(&str, String); N],
+    ) -> Digest {
+        let draft = self.draft(type_, chain, refs, |draft| own(&draft.act_by("collector:c1")));
+        self.push(draft)
+    }
+
+    /// Adds an act of somebody, signed with the key of a number. Returns its event.
+    pub fn signed<const N: usize>(
+        &mut self,
+        type_: EntryType,
+        chain: &Chain,
+        refs: [(&str, String); N],
+        (by, number): (&str, u8),
+    ) -> Digest {
+        let draft = self.draft(type_, chain, refs, |draft| draft.signed(by, number));
+        self.push(draft)
+    }
+
+    /// Adds an entry of a document that exists already. Returns its event.
+    pub fn record<const N: usize>(
+        &mut self,
+        type_: EntryType,
+        chain: &Chain,
+        refs: [(&str, String); N],
+        act: impl Into<ActObject>,
+    ) -> Digest {
+        let draft = self.draft(type_, chain, refs, |_| act.into());
+        self.push(draft)
+    }
+
+    /// Numbers a draft, links it to the previous entry of its chain, and logs it. Returns its event.
+    pub fn push(&mut self, draft: Draft) -> Digest {
+        let event = draft.act.event();
+        self.append(draft, &Hands::NONE);
+        event
+    }
+
+    /// As [`Self::push`], with changes on the way.
     pub fn append(&mut self, draft: Draft, hands: &Hands<'_>) {
         let index = self.entries.len();
         let head = self.heads.entry(draft.chain.clone()).or_insert((0, Digest::ZERO));

@@ -1,18 +1,21 @@
 //! A log whose key signs whatever a test asks for.
 
+use std::sync::Arc;
+
 use ledger::{Checkpoint, Hash, Leaves, Note, NoteSigner, ProofFile};
 
 /// When the cosigners saw a checkpoint, in seconds since 1970.
 const COSIGNED: u64 = 1_795_270_000;
 
 /// Leaves, and the key that signs their tree.
+#[derive(Clone)]
 pub struct Log {
     /// Hashes of the entries. A test may rewrite them.
     pub leaves: Vec<Hash>,
     /// The log's key.
-    pub signer: NoteSigner,
+    pub signer: Arc<NoteSigner>,
     /// Keys that cosign every checkpoint.
-    pub cosigners: Vec<NoteSigner>,
+    pub cosigners: Vec<Arc<NoteSigner>>,
 }
 
 impl Log {
@@ -24,7 +27,7 @@ impl Log {
     /// A log of these entries under the key of that signer.
     pub fn of(signer: NoteSigner, entries: &[&[u8]]) -> Self {
         let leaves = entries.iter().map(|entry| ledger::leaf_hash(entry)).collect();
-        Self { leaves, signer, cosigners: Vec::new() }
+        Self { leaves, signer: Arc::new(signer), cosigners: Vec::new() }
     }
 
     /// Adds an entry and returns its index.
@@ -54,7 +57,12 @@ impl Log {
 
     /// The checkpoint of the first entries, signed and cosigned.
     pub fn note_at(&self, size: u64) -> Note {
-        let text = self.checkpoint_at(size).to_text();
+        self.note_of(&self.checkpoint_at(size))
+    }
+
+    /// Any checkpoint, signed and cosigned: also one that is not of these entries.
+    pub fn note_of(&self, checkpoint: &Checkpoint) -> Note {
+        let text = checkpoint.to_text();
         let mut note = Note::new(&text, vec![self.signer.sign(&text).unwrap()]).unwrap();
         for cosigner in &self.cosigners {
             note.add(cosigner.cosign(&text, COSIGNED).unwrap()).unwrap();
@@ -80,6 +88,11 @@ impl Log {
 
     /// The proof that the log of `from` entries is the beginning of this one.
     pub fn consistency(&self, from: u64) -> Vec<Hash> {
-        ledger::consistency_proof(&Leaves(&self.leaves), from, self.size()).unwrap()
+        self.consistency_at(from, self.size())
+    }
+
+    /// The proof that the log of `from` entries is the beginning of the log of the first `size` entries.
+    pub fn consistency_at(&self, from: u64, size: u64) -> Vec<Hash> {
+        ledger::consistency_proof(&Leaves(self.first(size)), from, size).unwrap()
     }
 }

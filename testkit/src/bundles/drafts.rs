@@ -11,6 +11,21 @@ use evidence::text::FixedBytes;
 
 use super::*;
 
+/// Drafts the first entry of a log: its key, the CA, the authority.
+pub fn genesis(log_key: String) -> Draft {
+    let refs =
+        [("log", log_key), ("ca", ca_digest().to_string()), ("authority", authority().id().to_string())];
+    Draft::new(EntryType::LogGenesis, Chain::Deployment, "07:00:00", refs, |draft| {
+        own(&draft.act_by("collector:c1"))
+    })
+}
+
+/// Drafts the entry of a roster.
+pub fn published(roster: &Signed, version: u64, time: &str) -> Draft {
+    let refs = [("roster", roster.digest().to_string()), ("version", version.to_string())];
+    Draft::new(EntryType::RosterPublished, Chain::Deployment, time, refs, |_| roster.clone().into())
+}
+
 impl Recipe<'_> {
     #[expect(clippy::too_many_arguments, reason = "each is one document of the chain")]
     pub(super) fn draft(
@@ -36,26 +51,9 @@ impl Recipe<'_> {
             "generation" => "1".to_owned(),
             _ => token.digest().to_string(),
         };
-        let published = |version: usize, time| {
-            let roster = &rosters[version - 1];
-            Draft::new(
-                EntryType::RosterPublished,
-                Chain::Deployment,
-                time,
-                [("roster", roster.digest().to_string()), ("version", version.to_string())],
-                |_| roster.clone().into(),
-            )
-        };
-        let genesis = [
-            ("log", log_key(self.log, self.origin)),
-            ("ca", ca_digest().to_string()),
-            ("authority", authority().id().to_string()),
-        ];
         vec![
-            Draft::new(EntryType::LogGenesis, Chain::Deployment, "07:00:00", genesis, |draft| {
-                own(&draft.act_by("collector:c1"))
-            }),
-            published(1, "08:00:01"),
+            genesis(log_key(self.log, self.origin)),
+            published(&rosters[0], 1, "08:00:01"),
             Draft::new(
                 EntryType::EndpointAdmitted,
                 Chain::Deployment,
@@ -82,7 +80,7 @@ impl Recipe<'_> {
                 [("person", "alice".into()), ("key", key(ALICE).public().fingerprint().to_string())],
                 |_| sign(&login, &[ALICE, 50]).into(),
             ),
-            published(2, "09:00:01"),
+            published(&rosters[1], 2, "09:00:01"),
             Draft::new(
                 EntryType::IncidentOpened,
                 incident(),

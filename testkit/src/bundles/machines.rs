@@ -245,10 +245,3 @@ impl Recipe<'_> {
         drafts
     }
 }
-
-/// Drafts the entry of a roster after the second.
-pub(super) fn published(roster: &Signed) -> Draft {
-    let version = roster.read::<Roster>().unwrap().version.to_string();
-    let refs = [("roster", roster.digest().to_string()), ("version", version)];
-    Draft::new(EntryType::RosterPublished, Chain::Deployment, "09:00:02", refs, |_| roster.clone().into())
-}

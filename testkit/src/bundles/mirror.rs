@@ -8,6 +8,9 @@ use super::*;
 
 /// Act key of the mirror.
 pub const BACKUP: u8 = 70;
+/// Keys with which the mirror cosigns.
+pub const BACKUP_WITNESS: u8 = 72;
+pub const BACKUP_MIRROR: u8 = 73;
 
 /// The parts of the statement.
 pub struct Told {
@@ -47,12 +50,12 @@ fn retired(time: &str) -> Draft {
     })
 }
 
-/// Adds `mirror.admitted` before the incident, and `evidence.replicated` right after `collection.stored`.
-pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
+/// Drafts `mirror.admitted`, before the first incident.
+pub fn mirror_admitted() -> Draft {
     let vkey = |number, role: &str| {
         signer(number, &format!("backup-1/{role}")).verifier_key(ledger::KeyType::CosignatureV1).to_string()
     };
-    let admitted = Draft::new(
+    Draft::new(
         EntryType::MirrorAdmitted,
         Chain::Deployment,
         "09:05:00",
@@ -60,13 +63,17 @@ pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
             ("key", key(BACKUP).public().fingerprint().to_string()),
             ("tls_key", key(71).public().fingerprint().to_string()),
             ("mirror", "backup-1".into()),
-            ("witness_key", vkey(72, "witness")),
-            ("mirror_key", vkey(73, "mirror")),
+            ("witness_key", vkey(BACKUP_WITNESS, "witness")),
+            ("mirror_key", vkey(BACKUP_MIRROR, "mirror")),
         ],
         |draft| draft.signed("person:cat", CAT),
-    );
+    )
+}
+
+/// Adds `mirror.admitted` before the incident, and `evidence.replicated` right after `collection.stored`.
+pub fn mirrored(drafts: &mut Vec<Draft>, told: &Told) {
     let opened = drafts.iter().position(|draft| draft.type_ == EntryType::IncidentOpened).unwrap();
-    drafts.insert(opened, admitted);
+    drafts.insert(opened, mirror_admitted());
     let stored = drafts.iter().position(|draft| draft.type_ == EntryType::CollectionStored).unwrap();
     let reference = |name: &str| pairs::find(&drafts[stored].refs, name).unwrap().to_owned();
     let size = i64::try_from(stored).unwrap() + told.above;

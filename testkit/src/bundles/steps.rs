@@ -12,7 +12,6 @@ use evidence::seal::delegation::{DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 
-use super::machines::published;
 use super::*;
 use crate::chains::{Chains, Hands};
 use crate::log::Log;
@@ -155,14 +154,17 @@ impl Recipe<'_> {
         );
         let second_roster =
             drafts.iter().rposition(|draft| draft.type_ == EntryType::RosterPublished).unwrap();
-        let more = rosters.iter().skip(2).map(published).chain(self.enrol_machines(&mut files));
-        let more: Vec<Draft> = more.collect();
+        let later = rosters.iter().skip(2).map(|roster| {
+            let version = roster.read::<Roster>().unwrap().version;
+            published(roster, version, "09:00:02")
+        });
+        let more: Vec<Draft> = later.chain(self.enrol_machines(&mut files)).collect();
         drafts.splice(second_roster + 1..second_roster + 1, more);
         drafts.extend(Self::draft_collections(first, second, &manifest, title_digest));
         drafts.extend(self.collect_from_machines(&mut files, rosters.last().unwrap()));
         (self.drafts)(&mut drafts);
         let mut chains = Chains::new(Log {
-            cosigners: self.cosigners.iter().map(|(number, name)| signer(*number, name)).collect(),
+            cosigners: self.cosigners.iter().map(|(number, name)| signer(*number, name).into()).collect(),
             ..Log::new(self.origin, self.log)
         });
         for draft in drafts {
