@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use evidence::digest::Digest;
 use evidence::disposal::{Object, Plan};
-use evidence::entry::pairs::sorted;
-use evidence::entry::{ActObject, EntryType};
-use evidence::id::{Actor, Chain, MirrorId};
+use evidence::entry::EntryType;
+use evidence::id::{Chain, MirrorId};
 use evidence::manifest::Manifest;
 use evidence::signed::Signed;
 use mirror::config::replicas;
@@ -19,10 +18,13 @@ use mirror::restore::named::Here;
 use mirror::rules::DueDisposal;
 use mirror::source::{Source, SourceError};
 use store::Key;
+use testkit::bundles::{ALICE, BACKUP, BOB, CAT, mirror_admitted, title};
 
-use crate::world::{ADA, BOB, Log, Mirror, key, keys, pins};
+use crate::world::{BY_ALICE, Log, Mirror, keys, pins};
 
 const INCIDENT: u32 = 1;
+const BY_BOB: (&str, u8) = ("person:bob", BOB);
+const BY_BACKUP: (&str, u8) = ("mirror:backup-1", BACKUP);
 
 /// A collector that is lost: it never answers, and counts who asks.
 #[derive(Default)]
@@ -37,26 +39,21 @@ impl Source for Lost {
 
 /// A text on the log's store.
 fn text(log: &Log, words: &str) -> Digest {
-    let salt = base64_of(words);
-    let bytes = format!("{{\"salt\":\"{salt}\",\"text\":\"{words}\"}}\n").into_bytes();
-    let digest = Digest::of(&bytes);
+    let (bytes, digest) = title(words);
     log.store.create(&Key::detail(digest.as_bytes()), &bytes).unwrap();
     digest
 }
 
-fn base64_of(words: &str) -> String {
-    evidence::text::FixedBytes::<16>(Digest::of(words.as_bytes()).0[..16].try_into().unwrap()).to_string()
-}
-
 fn note(log: &mut Log, chain: &Chain, text: Digest) {
-    log.says(EntryType::IncidentNoted, chain, Vec::new(), ("ada", ADA), Some(text));
+    let noted = log.draft(EntryType::IncidentNoted, chain, [], |draft| draft.told(BY_ALICE.0, ALICE, text));
+    log.push(noted);
 }
 
 /// Closed, its time come. Gives the plan over what these entries name.
 fn ready(log: &mut Log, chain: &Chain, plan: &mut Plan) {
-    log.person(EntryType::IncidentClosed, chain.clone(), Vec::new(), ADA);
-    let until = sorted([("until", "2026-01-01T00:00:00.000Z".to_owned())]);
-    log.says(EntryType::RetentionChanged, chain, until, ("bob", BOB), None);
+    log.signed(EntryType::IncidentClosed, chain, [], BY_ALICE);
+    let until = [("until", "2026-01-01T00:00:00.000Z".to_owned())];
+    log.signed(EntryType::RetentionChanged, chain, until, BY_BOB);
     plan.count += 2;
 }
 
@@ -72,42 +69,24 @@ fn plan(chain: &Chain, count: u64, details: &[Digest]) -> Plan {
 }
 
 fn approve(log: &mut Log, chain: &Chain, plan: &Plan) {
-    let refs = sorted([("count", plan.count.to_string()), ("plan", plan.digest().to_string())]);
-    for (person, signer) in [("ada", ADA), ("bob", BOB)] {
-        log.says(EntryType::DispositionApproved, chain, refs.clone(), (person, signer), None);
+    for by in [BY_ALICE, BY_BOB] {
+        let refs = [("count", plan.count.to_string()), ("plan", plan.digest().to_string())];
+        log.signed(EntryType::DispositionApproved, chain, refs, by);
     }
 }
 
-fn admit(log: &mut Log) {
-    let keys = keys();
-    let refs = sorted([
-        ("key", keys.act.public().fingerprint().to_string()),
-        ("mirror", "backup-1".to_owned()),
-        ("mirror_key", keys.mirror.verifier_key(ledger::KeyType::CosignatureV1).to_string()),
-        ("tls_key", key(34).public().fingerprint().to_string()),
-        ("witness_key", keys.witness.verifier_key(ledger::KeyType::CosignatureV1).to_string()),
-    ]);
-    log.person(EntryType::MirrorAdmitted, Chain::Deployment, refs, ADA);
-}
-
 fn gone(log: &mut Log, chain: &Chain, plan: &Plan, object: &Object, store: &str) {
-    let refs = sorted([
+    let refs = [
         ("count", "1".to_owned()),
         ("object", object.to_string()),
         ("plan", plan.digest().to_string()),
         ("store", store.to_owned()),
-    ]);
-    log.own(EntryType::DispositionExecuted, chain.clone(), refs);
-}
-
-fn mirror_says(log: &mut Log, type_: EntryType, chain: &Chain, refs: Vec<(String, String)>) {
-    let act = log.act(type_, chain, Actor::Mirror(backup()), refs.clone());
-    let act = Signed::sign(&act, &[&keys().act]).unwrap();
-    log.push(type_, chain.clone(), refs, act.into());
+    ];
+    log.own(EntryType::DispositionExecuted, chain, refs);
 }
 
 fn hold(log: &mut Log, chain: &Chain) -> Digest {
-    log.says(EntryType::HoldPlaced, chain, Vec::new(), ("ada", ADA), None)
+    log.signed(EntryType::HoldPlaced, chain, [], BY_ALICE)
 }
 
 /// The rules of a mirror after a round over what is published now.
@@ -119,7 +98,7 @@ fn follow(mirror: &Mirror, log: &mut Log) -> Follower {
 }
 
 fn now() -> evidence::time::Time {
-    "2026-11-03T00:00:00.000Z".parse().unwrap()
+    "2026-11-22T00:00:00.000Z".parse().unwrap()
 }
 
 fn backup() -> MirrorId {
@@ -142,13 +121,12 @@ fn a_mirror_that_came_while_a_hold_stood_destroys_and_owes_its_word() {
     ready(&mut log, &chain, &mut plan);
     approve(&mut log, &chain, &plan);
     let held = hold(&mut log, &chain);
-    admit(&mut log);
+    log.push(mirror_admitted());
     let mirror = Mirror::new(dir.path());
     let follower = follow(&mirror, &mut log);
     assert_eq!(doomed(&follower), [], "a hold stands");
     assert!(mirror.own.read(&Key::detail(said.as_bytes())).is_ok());
-    let refs = sorted([("hold", held.to_string())]);
-    log.says(EntryType::HoldReleased, &chain, refs, ("bob", BOB), None);
+    log.signed(EntryType::HoldReleased, &chain, [("hold", held.to_string())], BY_BOB);
     let texts = Object::Details(chain.incident().unwrap().clone());
     let follower = follow(&mirror, &mut log);
     assert_eq!(doomed(&follower), [(texts.clone(), true)]);
@@ -172,7 +150,7 @@ fn a_mirror_that_came_when_the_stores_had_nothing_left_owes_nothing() {
     approve(&mut log, &chain, &plan);
     let texts = Object::Details(chain.incident().unwrap().clone());
     gone(&mut log, &chain, &plan, &texts, "one");
-    admit(&mut log);
+    log.push(mirror_admitted());
     let mirror = Mirror::new(dir.path());
     // It looks all the same: somebody may have restored an old copy of its disk.
     assert_eq!(doomed(&follow(&mirror, &mut log)), [(texts, false)]);
@@ -189,14 +167,12 @@ fn a_text_of_two_incidents_goes_with_the_second_and_one_of_the_deployment_never(
     }
     note(&mut log, &one, forever);
     // A person's act on the deployment's own chain, with the same text.
-    admit(&mut log);
-    log.says(
-        EntryType::MirrorRetired,
-        &Chain::Deployment,
-        sorted([("mirror", "backup-1".to_owned())]),
-        ("ada", ADA),
-        Some(forever),
-    );
+    log.push(mirror_admitted());
+    let refs = [("mirror", "backup-1".to_owned())];
+    let retired = log.draft(EntryType::MirrorRetired, &Chain::Deployment, refs, |draft| {
+        draft.told("person:cat", CAT, forever)
+    });
+    log.push(retired);
     let mut first = plan(&one, 3, &[both, forever]);
     ready(&mut log, &one, &mut first);
     approve(&mut log, &one, &first);
@@ -264,33 +240,36 @@ fn stored(log: &mut Log) -> (Chain, Plan, Object) {
     let manifest: Manifest = signed.read().unwrap();
     log.store.create(&Key::document(signed.digest().as_bytes()), &bytes).unwrap();
     let id = manifest.collection;
+    let (collection, order) = (id.to_string(), Digest::of(b"order").to_string());
+    let refs = [
+        ("attempt", "1".to_owned()),
+        ("collection", collection.clone()),
+        ("endpoint", "web-03".to_owned()),
+        ("order", order.clone()),
+    ];
     let began =
-        log.act(EntryType::CollectionStarted, &chain, Actor::Person("ada".parse().unwrap()), Vec::new());
-    let began = Signed::sign(&began, &[&key(ADA)]).unwrap();
-    let of = |more: &[(&str, &str)]| {
-        let mut refs: Vec<_> =
-            more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        refs.push(("collection".to_owned(), id.to_string()));
-        refs.sort();
-        refs
-    };
-    let order = Digest::of(b"order").to_string();
-    let refs = of(&[("attempt", "1"), ("endpoint", "web-03"), ("order", &order)]);
-    log.store.create(&Key::document(began.digest().as_bytes()), &began.encode()).unwrap();
-    log.push(EntryType::CollectionStarted, chain.clone(), refs, began.into());
+        log.draft(EntryType::CollectionStarted, &chain, refs, |draft| draft.signed(BY_ALICE.0, ALICE));
+    log.store.create(&Key::document(began.act.event().as_bytes()), &began.act.encode()).unwrap();
+    log.push(began);
     let digest = signed.digest().to_string();
-    let refs = of(&[
-        ("copies", "2"),
-        ("degraded", "no"),
-        ("endpoint", "web-03"),
-        ("independent", "yes"),
-        ("manifest", &digest),
-        ("order", &order),
-    ]);
-    log.push(EntryType::CollectionStored, chain.clone(), refs, ActObject::from(signed));
-    let root = Digest::ZERO.to_string();
-    let refs = of(&[("manifest", &digest), ("mirror", "backup-1"), ("root", &root), ("size", "4")]);
-    mirror_says(log, EntryType::EvidenceReplicated, &chain, refs);
+    let refs = [
+        ("collection", collection.clone()),
+        ("copies", "2".to_owned()),
+        ("degraded", "no".to_owned()),
+        ("endpoint", "web-03".to_owned()),
+        ("independent", "yes".to_owned()),
+        ("manifest", digest.clone()),
+        ("order", order),
+    ];
+    log.record(EntryType::CollectionStored, &chain, refs, signed);
+    let refs = [
+        ("collection", collection),
+        ("manifest", digest),
+        ("mirror", "backup-1".to_owned()),
+        ("root", Digest::ZERO.to_string()),
+        ("size", "4".to_owned()),
+    ];
+    log.signed(EntryType::EvidenceReplicated, &chain, refs, BY_BACKUP);
     let mut plan = plan(&chain, 4, &[]);
     plan.collections.insert(id);
     ready(log, &chain, &mut plan);
@@ -327,13 +306,13 @@ fn a_hold_on_a_half_done_disposal_misses_the_copies_that_are_left() {
     // Gone from every store: only what this very mirror said to hold is missed, and no more when it said that it is gone.
     gone(&mut log, &chain, &plan, &object, "two");
     assert_eq!(all.map(|here| missed(&mut log, here) > 0), [true, false, true]);
-    let refs = sorted([
+    let refs = [
         ("count", "1".to_owned()),
         ("mirror", "backup-1".to_owned()),
         ("object", object.to_string()),
         ("plan", plan.digest().to_string()),
-    ]);
-    mirror_says(&mut log, EntryType::DispositionConfirmed, &chain, refs);
+    ];
+    log.signed(EntryType::DispositionConfirmed, &chain, refs, BY_BACKUP);
     assert!(all.iter().all(|here| missed(&mut log, *here) == 0));
 }
 
@@ -344,8 +323,7 @@ fn nothing_of_an_approved_plan_is_given_out_anew_unless_a_hold_keeps_it() {
     let (chain, plan, object) = stored(&mut log);
     let collection = object.to_string().replace("/evidence", "");
     let access = |log: &mut Log, what: &str| {
-        let refs = sorted([("object", format!("{collection}/{what}")), ("person", "ada".to_owned())]);
-        log.own(EntryType::EvidenceAccessed, chain.clone(), refs);
+        log.access(&chain, &format!("{collection}/{what}"));
         log.size() - 1
     };
     let (seal, manifest) = (access(&mut log, "seal/0"), access(&mut log, "manifest"));
@@ -362,7 +340,7 @@ fn nothing_of_an_approved_plan_is_given_out_anew_unless_a_hold_keeps_it() {
     match ask(&mut log, seal) {
         Err(ReleaseError::Refused(why)) => {
             assert!(
-                why.contains("approved by person:ada and person:bob")
+                why.contains("approved by person:alice and person:bob")
                     && why.contains("exhibit incident hold place"),
                 "{why}"
             );

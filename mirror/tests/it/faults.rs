@@ -10,7 +10,7 @@ use mirror::source::StoreSource;
 use store::fault::{Fault, FaultDisk, Unflushed};
 use store::{DirectoryStore, Store};
 
-use crate::world::{Log, Mirror, identity};
+use crate::world::{Log, Mirror, identity, keys, pins};
 
 fn open(place: &Path, disk: &FaultDisk) -> Mirror {
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::open_on(disk.clone(), "own").unwrap());
@@ -103,25 +103,23 @@ fn one_directory_is_one_process_and_a_lost_state_is_not_made_up() {
     let note = log.publish();
     let mirror = Mirror::new(dir.path());
     mirror.round(&log, &note).unwrap();
-    let second = mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys());
+    let second = mirror::cosign::Cosigner::open(dir.path(), pins(), keys());
     assert!(second.is_err(), "the directory is locked");
     drop(mirror);
     let state = dir.path().join("state.json");
     let kept = fs_err::read(&state).unwrap();
     for spoiled in [&b""[..], b"{}\n", &kept[..kept.len() / 2]] {
         fs_err::write(&state, spoiled).unwrap();
-        assert!(
-            mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys()).is_err()
-        );
+        assert!(mirror::cosign::Cosigner::open(dir.path(), pins(), keys()).is_err());
     }
     // A note that this mirror did not sign.
     let forged = String::from_utf8(kept.clone()).unwrap().replacen("backup-1/mirror", "backup-2/mirror", 1);
     fs_err::write(&state, forged).unwrap();
-    assert!(mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys()).is_err());
+    assert!(mirror::cosign::Cosigner::open(dir.path(), pins(), keys()).is_err());
     fs_err::remove_file(&state).unwrap();
-    assert!(mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys()).is_err());
+    assert!(mirror::cosign::Cosigner::open(dir.path(), pins(), keys()).is_err());
     fs_err::write(&state, &kept).unwrap();
-    assert!(mirror::cosign::Cosigner::open(dir.path(), crate::world::pins(), crate::world::keys()).is_ok());
+    assert!(mirror::cosign::Cosigner::open(dir.path(), pins(), keys()).is_ok());
 }
 
 #[test]

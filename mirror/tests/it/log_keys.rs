@@ -1,59 +1,61 @@
 //! The log's key changes. The mirror follows the authority's word where the log records it, and nothing less.
 
-use evidence::entry::{ActObject, EntryType};
-use evidence::id::Chain;
 use std::sync::Arc;
 
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::Chain;
 use evidence::log_key::{LogKeyChange, LogKeyChangeType, LogKeys, Reason};
 use evidence::signed::Signed;
-use ledger::{Checkpoint, KeyType, Note, NoteSigner};
+use ledger::{KeyType, Note};
 use mirror::cosign::Role;
 use mirror::cosign::fraud::FraudProof;
 use mirror::note::{LogNote, NoteRefused};
 use mirror::pull::{Follower, PullError, Round};
+use mirror::rules::BrokenRule;
 use mirror::source::StoreSource;
 use store::Key;
+use testkit::bundles::{AUTHORITY, LOG, MALLORY, at, authority, log_key, sign, signer};
 
-use crate::world::{AUTHORITY, LOG, Log, Mirror, STRANGER, at, key, pins};
+use crate::world::{Log, Mirror, ORIGIN, pins};
 
-const NEXT: u8 = 40;
-
-fn signer(seed: u8) -> NoteSigner {
-    NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap()
-}
+/// The key that follows.
+const NEXT: u8 = 41;
 
 /// The same checkpoint, signed by another key.
-fn by(seed: u8, note: &[u8]) -> Vec<u8> {
+fn by(number: u8, note: &[u8]) -> Vec<u8> {
     let text = Note::parse(note).unwrap().text().to_owned();
-    let line = signer(seed).sign(&text).unwrap();
+    let line = signer(number, ORIGIN).sign(&text).unwrap();
     Note::new(&text, vec![line]).unwrap().to_string().into_bytes()
 }
 
 /// Change 1, over the log as it is, in its store.
 fn change(log: &Log, reason: Reason, authority: u8, alter: fn(&mut LogKeyChange)) -> Signed {
-    let vkey = |seed| signer(seed).verifier_key(KeyType::Ed25519).to_string();
-    let note = Note::parse(&log.note(log.size())).unwrap();
     let mut change = LogKeyChange {
         type_: LogKeyChangeType,
         deployment: "acme".parse().unwrap(),
         number: 1,
         reason,
-        old: vkey(LOG).parse().unwrap(),
-        new: vkey(NEXT).parse().unwrap(),
+        old: log_key(LOG, ORIGIN).parse().unwrap(),
+        new: log_key(NEXT, ORIGIN).parse().unwrap(),
         size: log.size(),
-        root: Checkpoint::from_text(note.text()).unwrap().root.into(),
-        issued: at("2026-11-02T08:00:00.000Z"),
+        root: log.log.checkpoint().root.into(),
+        issued: at("12:00:00"),
     };
     alter(&mut change);
-    let signed = Signed::sign(&change, &[&key(authority)]).unwrap();
+    let signed = sign(&change, &[authority]);
     log.store.create(&Key::log_key(1), &signed.encode()).unwrap();
     signed
 }
 
 fn record(log: &mut Log, signed: &Signed) {
+    record_as(log, signed.read::<LogKeyChange>().unwrap().reason.entry_type(), signed);
+}
+
+fn record_as(log: &mut Log, type_: EntryType, signed: &Signed) {
     let change: LogKeyChange = signed.read().unwrap();
-    let type_ = change.reason.entry_type();
-    log.push(type_, Chain::Deployment, change.refs(), ActObject::from(signed.clone()));
+    let refs = [("log", change.new.to_string()), ("size", change.size.to_string())];
+    log.record(type_, &Chain::Deployment, refs, signed.clone());
 }
 
 /// A log of 25 entries that a mirror holds.
@@ -132,7 +134,7 @@ fn what_a_thief_had_cosigned_before_the_change_is_put_aside() {
         // It continues what is held: nothing speaks against it yet.
         let mut thief = log.fork(&dir.path().join("thief"));
         thief.reads(&chain, 9);
-        let stolen = LogNote::read(&thief.publish(), "exhibit/acme", &pins().log_keys.keys()).unwrap();
+        let stolen = LogNote::read(&thief.publish(), ORIGIN, &pins().log_keys.keys()).unwrap();
         mirror.cosigner.sign(Role::Witness, 25, &stolen).unwrap();
         let signed = change(&log, Reason::Compromised, AUTHORITY, |_| ());
         record(&mut log, &signed);
@@ -186,7 +188,7 @@ fn another_history_than_the_authoritys_is_refused_however_often_it_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let (mut log, chain, mirror) = held(dir.path());
     let signed = change(&log, Reason::Lost, AUTHORITY, |change| {
-        change.root = evidence::digest::Digest([7; 32]);
+        change.root = Digest([7; 32]);
     });
     record(&mut log, &signed);
     let source = StoreSource(Arc::clone(&log.store));
@@ -196,7 +198,13 @@ fn another_history_than_the_authoritys_is_refused_however_often_it_is_shown() {
     for _ in 0..3 {
         let note = by(NEXT, &log.publish());
         let refused = follower.round(&parts, &note);
-        assert!(matches!(&refused, Err(PullError::Rule { index: 25, .. })), "{refused:?}");
+        assert!(
+            matches!(
+                &refused,
+                Err(PullError::Rule { index: 25, broken: BrokenRule::LogKeyHistory { size: 25 } })
+            ),
+            "{refused:?}"
+        );
         log.reads(&chain, 1);
     }
     assert_eq!(size(&mirror, Role::Mirror), 25);
@@ -212,79 +220,100 @@ fn a_proof_of_fraud_under_a_replaced_key_needs_to_know_when_it_was_replaced() {
     fork.reads(&chain, 3);
     let note = |bytes: &[u8]| Note::parse(bytes).unwrap();
     let proof = FraudProof::new("acme", "now", &note(&log.publish()), &note(&fork.publish()), None);
-    let pinned = signer(LOG).verifier_key(KeyType::Ed25519);
+    let pinned = signer(LOG, ORIGIN).verifier_key(KeyType::Ed25519);
     let deployment = "acme".parse().unwrap();
     let mut keys =
-        LogKeys::signed(&deployment, &crate::world::authority(), &pinned, std::slice::from_ref(&signed))
-            .unwrap();
+        LogKeys::signed(&deployment, &authority(), &pinned, std::slice::from_ref(&signed)).unwrap();
     let untold = proof.check(&keys).unwrap_err();
     assert!(untold.contains("do not tell whether before"), "{untold}");
     assert!(keys.place(1, &signed.digest(), 40));
     proof.check(&keys).unwrap();
     let mut ended =
-        LogKeys::signed(&deployment, &crate::world::authority(), &pinned, std::slice::from_ref(&signed))
-            .unwrap();
+        LogKeys::signed(&deployment, &authority(), &pinned, std::slice::from_ref(&signed)).unwrap();
     assert!(ended.place(1, &signed.digest(), 25));
     assert!(proof.check(&ended).unwrap_err().contains("not the log's key at that size"));
 }
 
+/// A change of the log key that the mirror must not follow.
+struct Forgery {
+    name: &'static str,
+    reason: Reason,
+    authority: u8,
+    alter: fn(&mut LogKeyChange),
+    add: fn(&mut Log, &Chain, &Signed),
+    refused: fn(&PullError) -> bool,
+}
+
 #[test]
 fn without_the_authoritys_word_in_the_right_place_no_key_follows() {
-    type Case = (&'static str, Reason, u8, fn(&mut LogKeyChange), fn(&mut Log, &Chain, &Signed));
     let at_once: fn(&mut Log, &Chain, &Signed) = |log, _, signed| record(log, signed);
-    let cases: [Case; 5] = [
-        ("signed by a stranger", Reason::Planned, STRANGER, |_| (), at_once),
-        (
-            "never recorded",
-            Reason::Planned,
-            AUTHORITY,
-            |_| (),
-            |log, chain, _| {
-                log.reads(chain, 2);
+    let forgeries = [
+        Forgery {
+            name: "signed by a stranger",
+            reason: Reason::Planned,
+            authority: MALLORY,
+            alter: |_| (),
+            add: at_once,
+            refused: |error| matches!(error, PullError::Spoiled(_)),
+        },
+        Forgery {
+            name: "never recorded",
+            reason: Reason::Planned,
+            authority: AUTHORITY,
+            alter: |_| (),
+            add: |log, chain, _| log.reads(chain, 2),
+            refused: |error| {
+                matches!(error, PullError::Rule { index: 27, broken: BrokenRule::LogKeyUnrecorded { key } }
+                    if *key == log_key(NEXT, ORIGIN))
             },
-        ),
-        (
-            "over another history",
-            Reason::Lost,
-            AUTHORITY,
-            |change| change.root = evidence::digest::Digest([7; 32]),
-            at_once,
-        ),
-        (
-            "stolen, and entries in between",
-            Reason::Compromised,
-            AUTHORITY,
-            |_| (),
-            |log, chain, signed| {
+        },
+        Forgery {
+            name: "over another history",
+            reason: Reason::Lost,
+            authority: AUTHORITY,
+            alter: |change| change.root = Digest([7; 32]),
+            add: at_once,
+            refused: |error| {
+                matches!(error, PullError::Rule { index: 25, broken: BrokenRule::LogKeyHistory { size: 25 } })
+            },
+        },
+        Forgery {
+            name: "stolen, and entries in between",
+            reason: Reason::Compromised,
+            authority: AUTHORITY,
+            alter: |_| (),
+            add: |log, chain, signed| {
                 log.reads(chain, 1);
                 record(log, signed);
             },
-        ),
-        (
-            "recorded as what it is not",
-            Reason::Lost,
-            AUTHORITY,
-            |_| (),
-            |log, _, signed| {
-                let change: LogKeyChange = signed.read().unwrap();
-                let act = ActObject::from(signed.clone());
-                log.push(EntryType::KeyRotated, Chain::Deployment, change.refs(), act);
+            refused: |error| {
+                matches!(error, PullError::Rule { index: 26, broken: BrokenRule::LogKeyChange { number: 1 } })
             },
-        ),
+        },
+        Forgery {
+            name: "recorded as what it is not",
+            reason: Reason::Lost,
+            authority: AUTHORITY,
+            alter: |_| (),
+            add: |log, _, signed| record_as(log, EntryType::KeyRotated, signed),
+            refused: |error| {
+                matches!(
+                    error,
+                    PullError::Rule { index: 25, broken: BrokenRule::LogKeyReason { reason: Reason::Lost } }
+                )
+            },
+        },
     ];
-    for (name, reason, authority, alter, recorded) in cases {
+    for Forgery { name, reason, authority, alter, add, refused } in forgeries {
         let dir = tempfile::tempdir().unwrap();
         let (mut log, chain, mirror) = held(dir.path());
         let signed = change(&log, reason, authority, alter);
-        recorded(&mut log, &chain, &signed);
+        add(&mut log, &chain, &signed);
         let note = by(NEXT, &log.publish());
-        let refused = mirror.round(&log, &note);
-        assert!(
-            matches!(&refused, Err(PullError::Rule { .. } | PullError::Spoiled(_))),
-            "{name}: {refused:?}"
-        );
+        let error = mirror.round(&log, &note).unwrap_err();
+        assert!(refused(&error), "{name}: {error:?}");
         assert_eq!(size(&mirror, Role::Mirror), 25, "{name}");
-        println!("tried: {name}; got: {}", refused.unwrap_err());
+        println!("tried: {name}; got: {error}");
     }
     assert_eq!(pins().log_keys.keys().changes().len(), 0);
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
-use evidence::id::{Actor, Chain};
-use evidence::signed::Signed;
 use mirror::config::replicas;
 use mirror::note::LogNote;
 use mirror::release::{ReleaseError, Released, of_copy};
 use store::Key;
+use testkit::bundles::ALICE;
 
-use crate::world::{ADA, Log, key, pins};
+use crate::world::{BY_ALICE, Log, pins};
 
 const COLLECTION: [u8; 32] = [0xc0; 32];
 
@@ -22,37 +21,29 @@ fn log(place: &std::path::Path, objects: &[&str]) -> (Log, Vec<u64>) {
     let seal = b"a seal";
     let digest = Digest::of(seal);
     log.store.create(&Key::seal(&COLLECTION, 0, digest.as_bytes()), seal).unwrap();
-    // Stands for the delegation: what is read of it here is where it lies.
-    let began =
-        log.act(EntryType::CollectionStarted, &chain, Actor::Person("ada".parse().unwrap()), Vec::new());
-    let began = Signed::sign(&began, &[&key(ADA)]).unwrap();
-    log.store.create(&Key::document(began.digest().as_bytes()), &began.encode()).unwrap();
     let collection = Digest(COLLECTION).to_string();
-    let refs = evidence::entry::pairs::sorted([
+    let refs = [
         ("attempt", "1".to_owned()),
         ("collection", collection.clone()),
         ("endpoint", "web-03".to_owned()),
         ("order", Digest::of(b"order").to_string()),
-    ]);
-    log.push(EntryType::CollectionStarted, chain.clone(), refs, began.into());
-    let refs = evidence::entry::pairs::sorted([
-        ("collection", collection.clone()),
-        ("seal", digest.to_string()),
-        ("segments", "1".to_owned()),
-    ]);
-    log.own(EntryType::CollectionInterrupted, chain.clone(), refs);
+    ];
+    // Stands for the delegation: what is read of it here is where it lies.
+    let began =
+        log.draft(EntryType::CollectionStarted, &chain, refs, |draft| draft.signed(BY_ALICE.0, ALICE));
+    let document = Key::document(began.act.event().as_bytes());
+    log.store.create(&document, &began.act.encode()).unwrap();
+    log.push(began);
+    let refs =
+        [("collection", collection.clone()), ("seal", digest.to_string()), ("segments", "1".to_owned())];
+    log.own(EntryType::CollectionInterrupted, &chain, refs);
     let mut indices = Vec::new();
     for object in objects {
         indices.push(log.size());
-        access(&mut log, &chain, &format!("{collection}/{object}"));
+        log.access(&chain, &format!("{collection}/{object}"));
     }
     log.publish();
     (log, indices)
-}
-
-fn access(log: &mut Log, chain: &Chain, object: &str) {
-    let refs = evidence::entry::pairs::sorted([("object", object.to_owned()), ("person", "ada".to_owned())]);
-    log.own(EntryType::EvidenceAccessed, chain.clone(), refs);
 }
 
 fn ask(log: &Log, entry: &[u8], proof: &[u8], held: u64) -> Result<Released, ReleaseError> {
@@ -81,7 +72,7 @@ fn what_the_entry_names_is_given_and_nothing_else() {
     let seal = answer(0).unwrap();
     assert_eq!(
         (seal.bytes.as_slice(), seal.person.as_str(), seal.index),
-        (&b"a seal"[..], "ada", indices[0])
+        (&b"a seal"[..], "alice", indices[0])
     );
     assert!(answer(1).unwrap().key.as_str().starts_with("documents/"));
     assert!(why(answer(2)).contains("beside what it does not name"));
@@ -108,7 +99,7 @@ fn what_the_entry_names_is_given_and_nothing_else() {
     older.publish();
     let held = older.size();
     let late = older.size();
-    access(&mut older, &chain, "x/seal/0");
+    older.access(&chain, "x/seal/0");
     older.publish();
     let (entry, proof) = older.proven(late);
     assert!(why(ask(&older, &entry, &proof, held)).contains("not held yet"));
@@ -122,7 +113,7 @@ fn an_access_of_another_history_opens_nothing() {
     let mut fork = Log::new(&dir.path().join("fork"));
     let chain = fork.incident(7);
     while fork.size() <= indices[0] {
-        access(&mut fork, &chain, &format!("{}/seal/0", Digest(COLLECTION)));
+        fork.access(&chain, &format!("{}/seal/0", Digest(COLLECTION)));
     }
     fork.publish();
     let (entry, proof) = fork.proven(indices[0]);

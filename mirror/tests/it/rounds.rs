@@ -8,7 +8,7 @@ use mirror::pull::{PullError, Round};
 use mirror::source::{Source, SourceError, StoreSource};
 use store::{Key, KeyKind};
 
-use crate::world::{Log, Mirror, note, pins};
+use crate::world::{Log, Mirror, pins};
 
 fn size(mirror: &Mirror, role: Role) -> u64 {
     mirror.cosigner.last(role).map_or(0, |last| last.log.checkpoint.size)
@@ -141,12 +141,12 @@ fn one_size_with_two_roots_is_fraud_and_a_smaller_honest_note_is_a_rollback() {
     let rolled_back = Round::RolledBack { offered: 3, held: log.size() };
     assert_eq!(mirror.round(&log, &old).unwrap(), rolled_back);
     // A smaller one that is not of this history.
-    let forged = note(4, ledger::Hash([7; 32]));
+    let forged = log.forged_note(4, ledger::Hash([7; 32]));
     assert!(matches!(mirror.round(&log, &forged), Err(PullError::Fraud { .. })));
     drop(mirror);
     mirror::cosign::acknowledge(dir.path()).unwrap();
     let mirror = Mirror::open(dir.path());
-    let forged = note(log.size(), ledger::Hash([7; 32]));
+    let forged = log.forged_note(log.size(), ledger::Hash([7; 32]));
     let file = match mirror.round(&log, &forged) {
         Err(PullError::Fraud { file }) => file,
         other => panic!("{other:?}"),
@@ -162,9 +162,14 @@ fn a_proof_of_fraud_cannot_be_made_up() {
     let mut log = Log::new(&dir.path().join("source"));
     let chain = log.incident(1);
     log.reads(&chain, 50);
-    let read = |bytes: &[u8]| ledger::Note::parse(bytes).unwrap();
-    let (older, newer) = (read(&log.note(20)), read(&log.note(53)));
-    let honest = FraudProof::new("acme", "now", &older, &newer, Some((&root_of(&older), &log.proof(20, 53))));
+    let (older, newer) = (log.log.note_at(20), log.log.note_at(53));
+    let honest = FraudProof::new(
+        "acme",
+        "now",
+        &older,
+        &newer,
+        Some((&log.log.checkpoint_at(20).root, &log.log.consistency_at(20, 53))),
+    );
     assert_eq!(honest.check(&pins().log_keys.keys()), Err("they are consistent".to_owned()));
     let garbage = FraudProof::new(
         "acme",
@@ -176,10 +181,6 @@ fn a_proof_of_fraud_cannot_be_made_up() {
     assert!(garbage.check(&pins().log_keys.keys()).is_err(), "hashes that lead nowhere convict nobody");
     let same = FraudProof::new("acme", "now", &older, &older, None);
     assert!(same.check(&pins().log_keys.keys()).is_err());
-}
-
-fn root_of(note: &ledger::Note) -> ledger::Hash {
-    ledger::Checkpoint::from_text(note.text()).unwrap().root
 }
 
 /// A source that changes what it serves.

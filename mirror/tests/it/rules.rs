@@ -1,127 +1,208 @@
-//! Entries that the log key signed and no honest collector writes. The mirror stops before each and says which one and why.
+//! Entries that the log key signed and no honest collector writes. The mirror stops before each and says which rule it breaks.
 
 use std::sync::Arc;
 
-use evidence::entry::{ActObject, Entry, EntryType};
+use evidence::causes;
+use evidence::digest::Digest;
+use evidence::disposal::Refusal;
+use evidence::entry::{ChainError, Entry, EntryType};
 use evidence::id::{Actor, Chain};
-use evidence::signed::Signed;
+use evidence::roster::RosterError;
+use evidence::signed::SignedError;
 use mirror::cosign::Role;
 use mirror::pull::{PullError, Round};
+use mirror::rules::BrokenRule;
 use store::Key;
+use testkit::bundles::{ALICE, AUTHORITY, CAT, MALLORY, first_roster, log_key, own, sign};
+use testkit::chains::Hands;
+use testkit::people::next_roster;
 
-use crate::world::{ADA, Log, Mirror, STRANGER, key};
+use crate::world::{BY_ALICE, Log, Mirror, ORIGIN};
 
-/// Publishes what `evil` adds; the mirror must hold up to there and no further, and say why.
-fn refused(evil: impl FnOnce(&mut Log, &Chain)) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let mut log = Log::new(&dir.path().join("source"));
-    let chain = log.incident(1);
-    log.reads(&chain, 5);
-    let good = log.publish();
-    let mirror = Mirror::new(dir.path());
-    mirror.round(&log, &good).unwrap();
-    let held = log.size();
-    evil(&mut log, &chain);
-    log.reads(&chain, 3);
-    let note = log.publish();
-    let why = match mirror.round(&log, &note) {
-        Err(PullError::Rule { index, broken }) => {
-            assert!(index >= held && index < held + 3, "entry {index}");
-            evidence::causes::chain(&broken)
-        }
-        other => panic!("{other:?}"),
-    };
-    let last = |role| mirror.cosigner.last(role).unwrap().log.checkpoint.size;
-    assert_eq!(last(Role::Mirror), held);
-    // Its statement is about consistency alone, and that holds.
-    assert_eq!(last(Role::Witness), log.size());
-    // Again, and in another process: the same.
-    assert!(matches!(mirror.round(&log, &note), Err(PullError::Rule { .. })));
-    why
+/// Mallory, in the name of alice.
+const BY_MALLORY: (&str, u8) = ("person:alice", MALLORY);
+
+struct Forgery {
+    name: &'static str,
+    /// Adds it, and what must stand before it, to an incident that is open. At most three entries.
+    add: fn(&mut Log, &Chain),
+    breaks: fn(&BrokenRule) -> bool,
 }
 
-fn changed(log: &mut Log, chain: &Chain, change: impl FnOnce(&mut Entry)) {
-    let refs =
-        evidence::entry::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
-    let by = Actor::Collector("collector-1".parse().unwrap());
-    let act = log.act(EntryType::EvidenceAccessed, chain, by, refs.clone());
-    let object = ActObject { document: evidence::json::to_document(&act).unwrap(), signatures: Vec::new() };
-    let mut entry = log.entry(EntryType::EvidenceAccessed, chain.clone(), refs, object);
-    change(&mut entry);
-    log.push_entry(&entry);
+/// Publishes each forgery. The mirror must hold up to there and no further, and say which rule it breaks.
+fn refuse(forgeries: &[Forgery]) {
+    for Forgery { name, add, breaks } in forgeries {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::new(&dir.path().join("source"));
+        let chain = log.incident(1);
+        log.reads(&chain, 5);
+        let good = log.publish();
+        let mirror = Mirror::new(dir.path());
+        mirror.round(&log, &good).unwrap();
+        let held = log.size();
+        add(&mut log, &chain);
+        log.reads(&chain, 3);
+        let note = log.publish();
+        let refused = mirror.round(&log, &note).unwrap_err();
+        let PullError::Rule { index, broken } = &refused else { panic!("{name}: {refused:?}") };
+        assert!(breaks(broken), "{name}: {broken:?}");
+        assert!((held..held + 3).contains(index), "{name}: entry {index}");
+        // An alarm says no more and no less than this.
+        let alarm = format!("entry {index} breaks the rules: {}", causes::chain(broken));
+        assert_eq!(causes::chain(&refused), alarm, "{name}");
+        let last = |role| mirror.cosigner.last(role).unwrap().log.checkpoint.size;
+        assert_eq!(last(Role::Mirror), held, "{name}");
+        // Its statement is about consistency alone, and that holds.
+        assert_eq!(last(Role::Witness), log.size(), "{name}");
+        // Again, and in another process: the same.
+        let again = mirror.round(&log, &note);
+        assert!(matches!(&again, Err(PullError::Rule { broken, .. }) if breaks(broken)), "{name}: {again:?}");
+    }
+}
+
+/// Adds an honest read, changed after it was numbered.
+fn changed(log: &mut Log, chain: &Chain, change: fn(&mut Entry)) {
+    let refs = [("object", "x/bundle".to_owned()), ("person", "alice".to_owned())];
+    let read =
+        log.draft(EntryType::EvidenceAccessed, chain, refs, |draft| own(&draft.act_by("collector:c1")));
+    log.append(read, &Hands { entry: &|(_, entry)| change(entry), ..Hands::NONE });
 }
 
 #[test]
 fn chains_must_continue() {
-    let why = refused(|log, chain| changed(log, chain, |entry| entry.envelope.seq += 1));
-    assert!(why.contains("sequence number"), "{why}");
-    let why = refused(|log, chain| changed(log, chain, |entry| entry.envelope.prev.0[0] ^= 1));
-    assert!(why.contains("does not link"), "{why}");
-    let why = refused(|log, chain| {
-        changed(log, chain, |entry| entry.envelope.time = "2026-11-01T00:00:00.000Z".parse().unwrap());
-    });
-    assert!(why.contains("dated before"), "{why}");
-    let why = refused(|log, chain| {
-        changed(log, chain, |entry| entry.envelope.deployment = "acne".parse().unwrap())
-    });
-    assert!(why.contains("deployment"), "{why}");
-    let why = refused(|log, chain| {
-        changed(log, chain, |entry| entry.envelope.refs[1].1 = "bob".to_owned());
-    });
-    assert!(why.contains("refs"), "{why}");
+    refuse(&[
+        Forgery {
+            name: "a number is left out",
+            add: |log, chain| changed(log, chain, |entry| entry.envelope.seq += 1),
+            breaks: |broken| {
+                matches!(broken, BrokenRule::Chain(ChainError::Sequence { expected: 6, found: 7 }))
+            },
+        },
+        Forgery {
+            name: "links to another entry",
+            add: |log, chain| changed(log, chain, |entry| entry.envelope.prev.0[0] ^= 1),
+            breaks: |broken| matches!(broken, BrokenRule::Chain(ChainError::Link { seq: 6 })),
+        },
+        Forgery {
+            name: "dated before the entry before",
+            add: |log, chain| {
+                changed(log, chain, |entry| {
+                    entry.envelope.time = "2026-11-01T00:00:00.000Z".parse().unwrap();
+                });
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Chain(ChainError::Time { seq: 6 })),
+        },
+        Forgery {
+            name: "of another deployment",
+            add: |log, chain| {
+                changed(log, chain, |entry| entry.envelope.deployment = "acne".parse().unwrap())
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Deployment { found } if found.as_str() == "acne"),
+        },
+        Forgery {
+            name: "other refs than its act",
+            add: |log, chain| {
+                changed(log, chain, |entry| entry.envelope.refs[1].1 = "bob".to_owned());
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Refs),
+        },
+        Forgery {
+            name: "the log begins again",
+            add: |log, _| {
+                let mut again = testkit::bundles::genesis(log_key(41, ORIGIN));
+                again.time = testkit::chains::at("09:00:00");
+                log.push(again);
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Genesis),
+        },
+    ]);
 }
 
 #[test]
 fn signatures_must_be_of_who_the_type_asks_for() {
-    let why =
-        refused(|log, chain| log.person(EntryType::IncidentClosed, chain.clone(), Vec::new(), STRANGER));
-    assert!(why.contains("no key of ada"), "{why}");
-    // A person's act that the collector recorded in that person's name, unsigned, as one of its own types.
-    let why = refused(|log, chain| {
-        let refs =
-            evidence::entry::pairs::sorted([("object", "x/bundle".to_owned()), ("person", "ada".to_owned())]);
-        let act =
-            log.act(EntryType::EvidenceAccessed, chain, Actor::Person("ada".parse().unwrap()), refs.clone());
-        let object =
-            ActObject { document: evidence::json::to_document(&act).unwrap(), signatures: Vec::new() };
-        log.push(EntryType::EvidenceAccessed, chain.clone(), refs, object);
-    });
-    assert!(why.contains("in the name of"), "{why}");
-    // A signature over other bytes.
-    let why = refused(|log, chain| {
-        let ada = Actor::Person("ada".parse().unwrap());
-        let one = log.act(EntryType::IncidentClosed, chain, ada.clone(), Vec::new());
-        let other = log.act(EntryType::IncidentReopened, chain, ada, Vec::new());
-        let mut object = ActObject::from(Signed::sign(&one, &[&key(ADA)]).unwrap());
-        object.signatures = Signed::sign(&other, &[&key(ADA)]).unwrap().signatures;
-        log.push(EntryType::IncidentClosed, chain.clone(), Vec::new(), object);
-    });
-    assert!(why.contains("signature"), "{why}");
+    refuse(&[
+        Forgery {
+            name: "a stranger closes in the name of alice",
+            add: |log, chain| {
+                log.signed(EntryType::IncidentClosed, chain, [], BY_MALLORY);
+            },
+            breaks: |broken| {
+                matches!(broken, BrokenRule::PersonKey { person, roles, .. }
+                    if person.as_str() == "alice" && *roles == ["responder"])
+            },
+        },
+        Forgery {
+            name: "a person's act that the collector recorded in that person's name, unsigned, as one of its own types",
+            add: |log, chain| {
+                let refs = [("object", "x/bundle".to_owned()), ("person", "alice".to_owned())];
+                let read = log.draft(EntryType::EvidenceAccessed, chain, refs, |draft| {
+                    own(&draft.act_by("person:alice"))
+                });
+                log.push(read);
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Speaker { by: Actor::Person(person) } if person.as_str() == "alice"),
+        },
+        Forgery {
+            name: "a signature over other bytes",
+            add: |log, chain| {
+                let mut by_alice =
+                    |type_| log.draft(type_, chain, [], |draft| draft.signed(BY_ALICE.0, ALICE));
+                let other = by_alice(EntryType::IncidentReopened);
+                let mut closed = by_alice(EntryType::IncidentClosed);
+                closed.act.signatures = other.act.signatures;
+                log.push(closed);
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Signed(SignedError::Signature { .. })),
+        },
+        Forgery {
+            name: "nobody signed what a person must sign",
+            add: |log, chain| {
+                log.own(EntryType::IncidentClosed, chain, []);
+            },
+            // The entry itself says so: its act has another number of signatures than its type asks.
+            breaks: |broken| matches!(broken, BrokenRule::Entry(_)),
+        },
+        Forgery {
+            name: "a mirror that nobody admitted retires",
+            add: |log, _| {
+                let refs = [("mirror", "backup-9".to_owned())];
+                log.signed(EntryType::MirrorRetired, &Chain::Deployment, refs, ("person:cat", CAT));
+            },
+            breaks: |broken| matches!(broken, BrokenRule::MirrorUnknown { mirror } if mirror.as_str() == "backup-9"),
+        },
+    ]);
 }
 
 #[test]
 fn one_act_is_one_entry_and_a_roster_needs_its_authority() {
-    let why = refused(|log, chain| {
-        let ada = Actor::Person("ada".parse().unwrap());
-        let act = log.act(EntryType::IncidentClosed, chain, ada, Vec::new());
-        let object = ActObject::from(Signed::sign(&act, &[&key(ADA)]).unwrap());
-        log.push(EntryType::IncidentClosed, chain.clone(), Vec::new(), object.clone());
-        log.push(EntryType::IncidentClosed, chain.clone(), Vec::new(), object);
-    });
-    assert!(why.contains("recorded before"), "{why}");
-    let why = refused(|log, _| {
-        let mut next = crate::world::roster();
-        next.version = 2;
-        next.previous = Some(Signed::sign(&crate::world::roster(), &[&key(1)]).unwrap().digest());
-        let signed = Signed::sign(&next, &[&key(STRANGER)]).unwrap();
-        log.store.create(&Key::document(signed.digest().as_bytes()), &signed.encode()).unwrap();
-        let refs = evidence::entry::pairs::sorted([
-            ("roster", signed.digest().to_string()),
-            ("version", "2".to_owned()),
-        ]);
-        log.push(EntryType::RosterPublished, Chain::Deployment, refs, ActObject::from(signed));
-    });
-    assert!(why.contains("authority signatures"), "{why}");
+    refuse(&[
+        Forgery {
+            name: "one act twice",
+            add: |log, chain| {
+                let closed =
+                    log.draft(EntryType::IncidentClosed, chain, [], |draft| draft.signed(BY_ALICE.0, ALICE));
+                let act = closed.act.clone();
+                log.push(closed);
+                log.record(EntryType::IncidentClosed, chain, [], act);
+            },
+            breaks: |broken| matches!(broken, BrokenRule::ActRepeated),
+        },
+        Forgery {
+            name: "a roster that a stranger signed",
+            add: |log, _| {
+                let first = first_roster();
+                let signed = sign(&first, &[AUTHORITY]).digest();
+                let next = next_roster(&first, signed, first.issued, first.not_after);
+                let next = sign(&next, &[MALLORY]);
+                log.store.create(&Key::document(next.digest().as_bytes()), &next.encode()).unwrap();
+                let refs = [("roster", next.digest().to_string()), ("version", "2".to_owned())];
+                log.record(EntryType::RosterPublished, &Chain::Deployment, refs, next);
+            },
+            breaks: |broken| {
+                matches!(broken, BrokenRule::Roster(RosterError::Threshold { found: 0, needed: 1 }))
+            },
+        },
+    ]);
 }
 
 #[test]
@@ -132,7 +213,7 @@ fn an_object_with_bad_signatures_does_not_take_its_key_in_the_own_store() {
     // The roster's document is right, its signature is another's.
     let roster = log.store.list("documents/").unwrap()[0].clone();
     let honest = log.store.read(&roster).unwrap();
-    let evil = Signed::sign(&crate::world::roster(), &[&key(STRANGER)]).unwrap().encode();
+    let evil = sign(&first_roster(), &[MALLORY]).encode();
     let path = dir.path().join("source").join(roster.as_str());
     let serve = |bytes: &[u8]| {
         fs_err::remove_file(&path).unwrap();
@@ -140,39 +221,58 @@ fn an_object_with_bad_signatures_does_not_take_its_key_in_the_own_store() {
     };
     serve(&evil);
     let mirror = Mirror::new(dir.path());
-    assert!(matches!(mirror.round(&log, &note), Err(PullError::Rule { index: 1, .. })));
+    let refused = mirror.round(&log, &note);
+    assert!(
+        matches!(
+            &refused,
+            Err(PullError::Rule { index: 1, broken: BrokenRule::Roster(RosterError::Threshold { .. }) })
+        ),
+        "{refused:?}"
+    );
     serve(&honest);
     assert_eq!(mirror.round(&log, &note).unwrap(), Round::Grew(2));
     assert_eq!(mirror.own.read(&roster).unwrap(), honest);
     drop(Arc::clone(&mirror.cosigner));
 }
 
+fn approve(log: &mut Log, chain: &Chain, by: (&str, u8)) {
+    let refs = [("count", "6".to_owned()), ("plan", Digest::of(b"plan").to_string())];
+    log.signed(EntryType::DispositionApproved, chain, refs, by);
+}
+
 #[test]
 fn nothing_is_said_to_go_that_something_keeps_or_nobody_approved() {
-    let digest = evidence::digest::Digest::of(b"plan").to_string();
-    let refs = |name, value: &str| {
-        evidence::entry::pairs::sorted([
-            ("count", "6".to_owned()),
-            ("plan", digest.clone()),
-            ("object", "INC-2026-0001/details".to_owned()),
-            (name, value.to_owned()),
-        ])
-    };
-    let approval = evidence::entry::pairs::sorted([("count", "6".to_owned()), ("plan", digest.clone())]);
-    let why = refused(|log, chain| {
-        log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), ADA)
-    });
-    assert!(why.contains("the incident is open"), "{why}");
-    let why = refused(|log, chain| {
-        log.person(EntryType::IncidentClosed, chain.clone(), Vec::new(), ADA);
-        log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), ADA);
-    });
-    assert!(why.contains("no retention is set"), "{why}");
-    let why =
-        refused(|log, chain| log.own(EntryType::DispositionExecuted, chain.clone(), refs("store", "one")));
-    assert!(why.contains("the incident is open"), "{why}");
-    let why = refused(|log, chain| {
-        log.person(EntryType::DispositionApproved, chain.clone(), approval.clone(), STRANGER)
-    });
-    assert!(why.contains("no key of ada"), "{why}");
+    refuse(&[
+        Forgery {
+            name: "approved while the incident goes on",
+            add: |log, chain| approve(log, chain, BY_ALICE),
+            breaks: |broken| matches!(broken, BrokenRule::Disposal(Refusal::Open)),
+        },
+        Forgery {
+            name: "approved while nobody has set a retention",
+            add: |log, chain| {
+                log.signed(EntryType::IncidentClosed, chain, [], BY_ALICE);
+                approve(log, chain, BY_ALICE);
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Disposal(Refusal::WithoutEnd)),
+        },
+        Forgery {
+            name: "destroyed while the incident goes on",
+            add: |log, chain| {
+                let refs = [
+                    ("count", "6".to_owned()),
+                    ("object", "INC-2026-0001/details".to_owned()),
+                    ("plan", Digest::of(b"plan").to_string()),
+                    ("store", "one".to_owned()),
+                ];
+                log.own(EntryType::DispositionExecuted, chain, refs);
+            },
+            breaks: |broken| matches!(broken, BrokenRule::Disposal(Refusal::Open)),
+        },
+        Forgery {
+            name: "approved by a stranger in the name of alice",
+            add: |log, chain| approve(log, chain, BY_MALLORY),
+            breaks: |broken| matches!(broken, BrokenRule::PersonKey { person, .. } if person.as_str() == "alice"),
+        },
+    ]);
 }

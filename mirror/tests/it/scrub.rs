@@ -84,8 +84,8 @@ fn a_stamped_checkpoint_is_judged_by_the_logs_key_and_the_tree() {
     let key = Key::stamped_checkpoint(size);
     log.store.create(&key, &stamped).unwrap();
     log.store.create(&Key::stamp(size, digest.as_bytes()), answer).unwrap();
-    let refs = evidence::entry::pairs::sorted([("size", size.to_string()), ("stamp", digest.to_string())]);
-    log.own(EntryType::TsaStamped, Chain::Deployment, refs);
+    let refs = [("size", size.to_string()), ("stamp", digest.to_string())];
+    log.own(EntryType::TsaStamped, &Chain::Deployment, refs);
     let note = log.publish();
     let mirror = Mirror::new(dir.path());
     mirror.round(&log, &note).unwrap();
@@ -97,7 +97,7 @@ fn a_stamped_checkpoint_is_judged_by_the_logs_key_and_the_tree() {
     assert_eq!((found.damaged, found.lost), (1, Vec::<String>::new()));
     assert_eq!(mirror.own.read(&key).unwrap(), stamped);
     // The log's key over another root: bytes that only the tree refuses.
-    let other = crate::world::note(size, ledger::Hash([3; 32]));
+    let other = log.forged_note(size, ledger::Hash([3; 32]));
     for path in [&own, &theirs] {
         fs_err::remove_file(path).unwrap();
         fs_err::write(path, &other).unwrap();

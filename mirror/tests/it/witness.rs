@@ -9,7 +9,7 @@ use mirror::status::Board;
 use mirror::witness::{AddCheckpoint, Witness};
 use tokio::sync::{Notify, watch};
 
-use crate::world::{Log, Mirror, note};
+use crate::world::{Log, Mirror};
 
 fn witness(mirror: &Mirror) -> (Witness, watch::Sender<u64>) {
     let size = mirror.cosigner.last(Role::Mirror).map_or(0, |last| last.log.checkpoint.size);
@@ -58,9 +58,9 @@ async fn every_answer_is_the_one_of_the_protocol() {
     // Growth, and what is no growth.
     let behind = post(request(0, &[], &twenty)).await;
     assert_eq!((behind.status, behind.body.as_str()), (409, "10\n"));
-    assert_eq!(post(request(10, &log.proof(9, 20), &twenty)).await.status, 422);
+    assert_eq!(post(request(10, &log.log.consistency_at(9, 20), &twenty)).await.status, 422);
     assert_eq!(post(request(10, &[], &twenty)).await.status, 422);
-    assert_eq!(post(request(10, &log.proof(10, 20), &twenty)).await.status, 200);
+    assert_eq!(post(request(10, &log.log.consistency_at(10, 20), &twenty)).await.status, 200);
     assert_eq!(post(request(20, &[], &twenty)).await.status, 200, "signed again");
     assert_eq!(post(request(10, &[], &ten)).await.status, 409);
     let unsigned = String::from_utf8(log.note(30)).unwrap().replacen("\n30\n", "\n31\n", 1);
@@ -68,9 +68,9 @@ async fn every_answer_is_the_one_of_the_protocol() {
     let foreign = String::from_utf8(log.note(30)).unwrap().replacen("exhibit/acme", "exhibit/acne", 1);
     assert_eq!(post(request(20, &[], foreign.as_bytes())).await.status, 404);
     // What was signed survives; another root of that size is fraud, and nothing is signed any more.
-    assert_eq!(post(request(20, &[], &note(20, ledger::Hash([9; 32])))).await.status, 422);
+    assert_eq!(post(request(20, &[], &log.forged_note(20, ledger::Hash([9; 32])))).await.status, 422);
     assert!(mirror.cosigner.fraud().is_some());
-    assert_eq!(post(request(20, &log.proof(20, 30), &log.note(30))).await.status, 503);
+    assert_eq!(post(request(20, &log.log.consistency_at(20, 30), &log.note(30))).await.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,8 @@ async fn the_mirror_role_signs_what_is_held_and_convicts_what_contradicts_it() {
     // Asked for more than is held, it waits for the round that brings it.
     log.reads(&chain, 5);
     let grown = log.publish();
-    let asked = witness.add_checkpoint(Role::Mirror, request(size, &log.proof(size, log.size()), &grown));
+    let asked = witness
+        .add_checkpoint(Role::Mirror, request(size, &log.log.consistency_at(size, log.size()), &grown));
     let wake = Arc::clone(&witness.wake);
     let round = async {
         wake.notified().await;
@@ -106,7 +107,7 @@ async fn the_mirror_role_signs_what_is_held_and_convicts_what_contradicts_it() {
     let again = witness.add_checkpoint(Role::Mirror, request(log.size(), &[], &grown)).await;
     assert_eq!(again.status, 200);
     // A smaller note of another history, shown to either role, convicts.
-    let forged = note(7, ledger::Hash([9; 32]));
+    let forged = log.forged_note(7, ledger::Hash([9; 32]));
     assert_eq!(witness.add_checkpoint(Role::Witness, request(0, &[], &forged)).await.status, 422);
     assert!(mirror.cosigner.fraud().is_some());
 }
