@@ -12,10 +12,11 @@ use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
 use serde::Deserialize;
 use store::StoreLocation;
-use store::settings::{SettingsError, store_of_table};
+use store::settings::store_of_table;
 
 pub use card::Card;
 pub use layout::Layout;
+pub(crate) use layout::read_authority;
 pub(crate) use stores::{open_source, open_stores_to_read};
 pub use stores::{open_stores, replicas};
 
@@ -70,19 +71,4 @@ impl TryFrom<toml::Table> for StoreConfig {
         let (id, place) = store_of_table(table)?;
         Ok(Self { id, place })
     }
-}
-
-/// Settings that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The content of a file.
-    #[error("{}: {reason}", path.display())]
-    Content { path: PathBuf, reason: String },
-    #[error("the mirror's directory")]
-    Io(#[source] std::io::Error),
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    #[error("open the mirror's own store")]
-    Store(#[from] store::StoreError),
 }

@@ -5,19 +5,18 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, bail};
 use certs::identity::Credentials;
 use certs::request::TlsKey;
-use evidence::causes::chain;
 use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
-use evidence::roster::AuthoritySet;
 use ledger::KeyType;
 use store::settings::{quoted, store_to_toml};
 use store::{StoreIdentity, StoreLocation};
 
-use crate::config::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, ConfigError, Layout};
-use crate::cosign::state::{State, StateError, StateFile};
-use crate::keys::{KeyError, Keys};
+use crate::config::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Layout, read_authority};
+use crate::cosign::state::{State, StateFile};
+use crate::keys::Keys;
 
 /// Name of the file to give to an endpoint-admin.
 pub const ADMISSION_FILE: &str = "admission.json";
@@ -61,28 +60,35 @@ pub struct Made {
 /// Makes a mirror.
 ///
 /// # Errors
-/// The files that were made before the error stay. The error names the cause.
-pub fn init(options: &InitOptions) -> Result<Made, InitError> {
+/// The files that were made before the error stay. The error says why, and what to do.
+pub fn init(options: &InitOptions) -> anyhow::Result<Made> {
     let directory = &options.directory;
     if directory.read_dir().is_ok_and(|mut names| names.next().is_some()) {
-        return Err(InitError::NotEmpty { path: directory.clone() });
+        bail!("{} is not empty. Give a directory that is empty or not there yet", directory.display());
     }
-    crate::rate::parse_rate(&options.bandwidth).map_err(InitError::Settings)?;
+    crate::rate::parse_rate(&options.bandwidth).map_err(anyhow::Error::msg).context("--bandwidth")?;
     if let Some(source) = &options.source {
-        StoreLocation::given(source).map_err(InitError::Settings)?;
+        StoreLocation::given(source).map_err(anyhow::Error::msg).context("--source")?;
     }
     let card = Card::read(&options.card)?;
-    let authority = fs_err::read_to_string(&options.authority)?;
-    AuthoritySet::from_trust_file(&authority).map_err(|error| {
-        InitError::Settings(format!("{}: {}", options.authority.display(), chain(&error)))
-    })?;
+    let (_, authority) = read_authority(&options.authority)?;
+    make(options, &card, &authority).with_context(|| {
+        format!(
+            "make a mirror in {}. Empty this directory, and the stores that were made, before you try again",
+            directory.display()
+        )
+    })
+}
+
+fn make(options: &InitOptions, card: &Card, authority: &str) -> anyhow::Result<Made> {
+    let directory = &options.directory;
     let layout = Layout(directory.clone());
     for folder in [directory.clone(), layout.keys(), layout.run(), layout.replicated()] {
         durable::create_private_folder(&folder)?;
     }
     let keys = Keys::create(&layout.keys(), &options.mirror)?;
-    let tls = TlsKey::generate().map_err(|error| InitError::Tls(chain(&error)))?;
-    Credentials::write_new(&layout.tls(), &tls, &[]).map_err(|error| InitError::Tls(chain(&error)))?;
+    let tls = TlsKey::generate().context("make the TLS key")?;
+    Credentials::write_new(&layout.tls(), &tls, &[]).context("make the TLS key")?;
     let mut stores = String::new();
     for (number, place) in (1..).zip(&options.stores) {
         let id = format!("{}-{number}", options.mirror);
@@ -93,14 +99,14 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
             created: crate::now().to_string(),
             domain: place.domain(),
         };
-        place.initialise(&identity)?;
+        place.initialise(&identity).with_context(|| format!("make the mirror's store at {place}"))?;
         stores.push_str(&format!("\n{}", store_to_toml(&id, &place)));
     }
     durable::create(&directory.join(CARD_FILE), &fs_err::read(&options.card)?, 0o644)?;
     durable::create(&directory.join(AUTHORITY_FILE), authority.as_bytes(), 0o644)?;
-    let admission = admission(&card, options, &keys, &tls);
+    let admission = admission_line(&card.deployment, &options.mirror, &keys, &tls);
     durable::create(&directory.join(ADMISSION_FILE), admission.as_bytes(), 0o644)?;
-    durable::create(&directory.join(CONFIG_FILE), settings(options, &card, &stores).as_bytes(), 0o644)?;
+    durable::create(&directory.join(CONFIG_FILE), settings(options, card, &stores).as_bytes(), 0o644)?;
     // Write this last: a directory without it is not a mirror.
     StateFile::create(directory, &State::new(card.deployment.as_str()))?;
     Ok(Made {
@@ -113,10 +119,6 @@ pub fn init(options: &InitOptions) -> Result<Made, InitError> {
             ("mirror_key", keys.mirror.verifier_key(KeyType::CosignatureV1).to_string()),
         ],
     })
-}
-
-fn admission(card: &Card, options: &InitOptions, keys: &Keys, tls: &TlsKey) -> String {
-    admission_line(&card.deployment, &options.mirror, keys, tls)
 }
 
 /// The line of `admission.json`.
@@ -186,26 +188,123 @@ fn settings(options: &InitOptions, card: &Card, stores: &str) -> String {
     text
 }
 
-/// Why no mirror was made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InitError {
-    /// The card or the settings are wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("make the mirror's directory")]
-    Io(#[from] std::io::Error),
-    #[error("make the mirror's keys")]
-    Key(#[from] KeyError),
-    /// Something is there already.
-    #[error("{} is not empty. Give a directory that is empty or not there yet", path.display())]
-    NotEmpty { path: PathBuf },
-    #[error("{0}")]
-    Settings(String),
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error("make the mirror's store")]
-    Store(#[from] store::StoreError),
-    #[error("make the TLS key: {0}")]
-    Tls(String),
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use evidence::digest::Digest;
+    use testkit::bundles::{authority, log_key};
+
+    use super::*;
+
+    /// Options that are right, with the files that they name.
+    fn options(place: &Path) -> InitOptions {
+        let card = serde_json::json!({
+            "deployment": "acme", "collector": "c1",
+            "ca": STANDARD.encode(b"ca"), "ca_sha256": Digest::of(b"ca").to_string(),
+            "log_key": log_key(40, "exhibit/acme"),
+            "address": "collector.example:7420", "enrol_address": "collector.example:7421",
+        });
+        fs_err::write(place.join("card"), card.to_string()).unwrap();
+        fs_err::write(place.join("authority"), authority().to_trust_file()).unwrap();
+        InitOptions {
+            directory: place.join("mirror"),
+            mirror: "backup-1".parse().unwrap(),
+            card: place.join("card"),
+            authority: place.join("authority"),
+            stores: vec![StoreLocation::Directory(place.join("store"))],
+            collector: None,
+            enrol: None,
+            source: None,
+            listen: None,
+            metrics: None,
+            bandwidth: "unlimited".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_is_made_can_be_read_and_an_error_says_why_and_what_to_do() {
+        type Spoil = fn(&mut InitOptions, &Path);
+        let rows: [(Spoil, &str, &str); 8] = [
+            (
+                |options, place| options.directory = place.to_owned(),
+                "is not empty",
+                "Give a directory that is empty",
+            ),
+            (|options, _| options.bandwidth = "fast".to_owned(), "--bandwidth: `fast`", "\"20 MiB/s\""),
+            (
+                |options, place| options.card = place.join("none"),
+                "No such file",
+                "The deployment's admin hands out deployment.json",
+            ),
+            (
+                |options, _| fs_err::write(&options.card, "{}").unwrap(),
+                "missing field",
+                "Get deployment.json again from the deployment's admin",
+            ),
+            (
+                |options, _| {
+                    let card = fs_err::read_to_string(&options.card).unwrap();
+                    fs_err::write(&options.card, card.replace("\"acme\"", "\"acne\"")).unwrap();
+                },
+                "the log key is of exhibit/acme",
+                "Get deployment.json again from the deployment's admin",
+            ),
+            (
+                |options, place| options.authority = place.join("none"),
+                "No such file",
+                "The deployment's admin hands them out",
+            ),
+            (
+                |options, _| fs_err::write(&options.authority, "nobody").unwrap(),
+                "does not hold the authority's public keys",
+                "Get the file again from the deployment's admin",
+            ),
+            (
+                |options, place| options.stores = vec![StoreLocation::Directory(place.to_owned())],
+                "the directory is not empty",
+                "Empty this directory, and the stores that were made, before you try again",
+            ),
+        ];
+        for (spoil, why, next) in rows {
+            let place = tempfile::tempdir().unwrap();
+            let mut options = options(place.path());
+            spoil(&mut options, place.path());
+            let error = format!("{:#}", init(&options).unwrap_err());
+            assert!(error.contains(why) && error.contains(next), "{error}");
+        }
+
+        let place = tempfile::tempdir().unwrap();
+        init(&options(place.path())).unwrap();
+        let layout = Layout(place.path().join("mirror"));
+        let config = layout.config().unwrap();
+        layout.pins(&config.deployment).unwrap();
+        Keys::load(&layout.keys(), &config.mirror).unwrap();
+        drop(crate::config::open_stores(&config).unwrap());
+        // What an operator meets later.
+        let card = layout.0.join(CARD_FILE);
+        let other = fs_err::read_to_string(&card).unwrap().replace(&log_key(40, "exhibit/acme"), "");
+        fs_err::write(&card, other).unwrap();
+        fs_err::write(layout.keys().join("act"), "no key").unwrap();
+        fs_err::remove_dir_all(place.path().join("store")).unwrap();
+        let told = [
+            (layout.pins(&config.deployment).map(drop), "deployment.json", "from the deployment's admin"),
+            (
+                Keys::load(&layout.keys(), &config.mirror).map(drop),
+                "keys/act is no key of a mirror",
+                "restore it from the backup",
+            ),
+            (
+                crate::config::open_stores(&config).map(drop),
+                "open the mirror's own store backup-1-1 at",
+                "Bring it back, or correct its [[store]] in mirror.toml",
+            ),
+        ];
+        for (result, why, next) in told {
+            let error = format!("{:#}", result.unwrap_err());
+            assert!(error.contains(why) && error.contains(next), "{error}");
+        }
+    }
 }

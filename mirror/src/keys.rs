@@ -1,7 +1,8 @@
 //! The mirror's private keys: one file for each, mode 0600, never replaced.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use anyhow::Context as _;
 use durable::KeyFileError;
 use evidence::id::MirrorId;
 use evidence::keys::SigningKey;
@@ -33,39 +34,31 @@ impl Keys {
     }
 
     /// Makes three new keys below `directory`, which must not have any yet.
-    pub fn create(directory: &Path, id: &MirrorId) -> Result<Self, KeyError> {
+    pub fn create(directory: &Path, id: &MirrorId) -> anyhow::Result<Self> {
         for name in ["act", "witness", "mirror"] {
-            durable::create_seed(&directory.join(name), HEADER)?;
+            durable::create_seed(&directory.join(name), HEADER).context("make the mirror's keys")?;
         }
         Self::load(directory, id)
     }
 
     /// Reads the three keys.
-    pub fn load(directory: &Path, id: &MirrorId) -> Result<Self, KeyError> {
+    pub fn load(directory: &Path, id: &MirrorId) -> anyhow::Result<Self> {
         let seed = |name: &str| read(&directory.join(name));
         let (act, witness, mirror) = (seed("act")?, seed("witness")?, seed("mirror")?);
-        Self::from_seeds(id, [&act, &witness, &mirror]).map_err(KeyError::Name)
+        Self::from_seeds(id, [&act, &witness, &mirror]).context("name the cosigner after the mirror")
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+fn read(path: &Path) -> anyhow::Result<Zeroizing<[u8; 32]>> {
     durable::read_seed(path, HEADER).map_err(|error| match error {
-        KeyFileError::Form { path } => KeyError::Form { path },
-        other => KeyError::File(other),
+        KeyFileError::Form { path } => {
+            anyhow::anyhow!("{} is no key of a mirror; restore it from the backup", path.display())
+        }
+        // Its mode is wrong: the text says what to do.
+        error @ KeyFileError::Mode { .. } => error.into(),
+        error => {
+            let text = format!("read {}. Restore the keys from the backup", path.display());
+            anyhow::Error::from(error).context(text)
+        }
     })
-}
-
-/// Why there is no usable key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The file cannot be read or written, or others may read it.
-    #[error(transparent)]
-    File(#[from] KeyFileError),
-    /// The file does not hold one line of our form.
-    #[error("{} is no key of a mirror; restore it from the backup", path.display())]
-    Form { path: PathBuf },
-    /// The mirror's id cannot stand in a note.
-    #[error("name of the cosigner")]
-    Name(#[source] ledger::note::NoteError),
 }

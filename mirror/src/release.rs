@@ -18,7 +18,7 @@ use evidence::signed::Signed;
 use ledger::{AuthenticatedReader, ProofFile};
 use store::{Key, Replicas};
 
-use crate::config::{ConfigError, Layout, open_stores_to_read};
+use crate::config::{Layout, open_stores_to_read};
 use crate::cosign::state::{State, StateError};
 use crate::note::LogNote;
 use crate::objects::Objects;
@@ -261,7 +261,7 @@ impl Facts {
 pub enum ReleaseError {
     /// Settings, pins or stores.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] anyhow::Error),
     /// The mirror's copy failed.
     #[error("read the mirror's copy: {0}. A scrub of the running mirror mends it")]
     Copy(String),

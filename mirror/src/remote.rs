@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use anyhow::{Context as _, bail};
 use certs::connect::connect_lazy;
 use certs::identity::Credentials;
 use certs::request::TlsKey;
 use certs::tls::{self, Expected};
-use evidence::causes::chain;
 use evidence::signed::Signed;
 use proto::service;
 use proto::v1;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::config::{Card, Config};
+use crate::config::{CONFIG_FILE, Card, Config};
 use crate::source::{Source, SourceError};
 
 /// How often a cut transfer resumes before the caller must decide.
@@ -54,14 +54,14 @@ impl Remote {
         credentials: &Credentials,
         throttle: Arc<Throttle>,
         stop: watch::Receiver<bool>,
-    ) -> Result<Self, RemoteError> {
+    ) -> anyhow::Result<Self> {
         let address = config.collector.as_str().to_owned();
         let channel = channel(&runtime, &address, card, credentials)?;
         Ok(Self { runtime, address, channel: RwLock::new(channel), throttle, stop })
     }
 
     /// Uses other credentials from now on: those of a renewed certificate.
-    pub fn replace(&self, card: &Card, credentials: &Credentials) -> Result<(), RemoteError> {
+    pub fn replace(&self, card: &Card, credentials: &Credentials) -> anyhow::Result<()> {
         let fresh = channel(&self.runtime, &self.address, card, credentials)?;
         *self.channel.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
@@ -216,10 +216,11 @@ fn channel(
     address: &str,
     card: &Card,
     credentials: &Credentials,
-) -> Result<Channel, RemoteError> {
+) -> anyhow::Result<Channel> {
     let ca = CertificateDer::from(card.ca.clone());
     let expected = Expected::deployment(card.deployment.clone());
-    let tls = tls::client(&ca, Some(credentials), expected)?;
+    let tls = tls::client(&ca, Some(credentials), expected)
+        .context("use the mirror's TLS key with its certificate. Restore keys/tls from the backup")?;
     // The channel's own task needs the runtime's context.
     let _context = runtime.enter();
     Ok(connect_lazy(address, tls)?)
@@ -228,38 +229,26 @@ fn channel(
 /// Asks the enrolment listener for a certificate of the TLS key.
 ///
 /// # Errors
-/// If no endpoint admin has admitted the key yet, or if the collector does not answer.
+/// If no endpoint admin has admitted the key yet, or if the collector does not answer. The caller asks again.
 pub async fn certify(
     config: &Config,
     card: &Card,
     key: &TlsKey,
-) -> Result<Vec<CertificateDer<'static>>, RemoteError> {
+) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let ca = CertificateDer::from(card.ca.clone());
     let tls = tls::client(&ca, None, Expected::deployment(card.deployment.clone()))?;
-    let channel = certs::connect::connect(config.enrol.as_str(), tls).await?;
+    let channel = certs::connect::connect(config.enrol.as_str(), tls)
+        .await
+        .with_context(|| format!("reach the collector. If this stays so, check `enrol` in {CONFIG_FILE}"))?;
     let mut client = service::enrol_client(channel);
-    let csr = key.request()?;
-    let answer = client.certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() }).await;
-    let answer = answer.map_err(|status| RemoteError::Refused(describe_status(&status)))?.into_inner();
+    let csr = key.request().context("make a certificate request")?;
+    let answer = match client.certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() }).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => bail!("the collector gives no certificate: {}", describe_status(&status)),
+    };
     Ok(answer
         .certificates
         .into_iter()
         .map(|certificate| CertificateDer::from(certificate.to_vec()))
         .collect())
-}
-
-/// There is no connection.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RemoteError {
-    #[error("reach the collector: {}", chain(.0))]
-    Connect(#[from] certs::connect::ConnectError),
-    /// The request for a certificate failed.
-    #[error("make a certificate request")]
-    Key(#[from] certs::request::RequestError),
-    /// The collector refused.
-    #[error("the collector gives no certificate: {0}")]
-    Refused(String),
-    #[error(transparent)]
-    Tls(#[from] certs::tls::TlsError),
 }

@@ -65,8 +65,9 @@ pub fn open(from: &Path) -> Result<Left, RestoreError> {
             mirror: None,
         });
     }
-    let config = layout.config().map_err(|error| RestoreError::Mirror(chain(&error)))?;
-    let stores = crate::config::open_stores(&config).map_err(|error| RestoreError::Mirror(chain(&error)))?;
+    let config = layout.config().map_err(|error| RestoreError::Mirror(chain(error.as_ref())))?;
+    let stores =
+        crate::config::open_stores(&config).map_err(|error| RestoreError::Mirror(chain(error.as_ref())))?;
     let state = State::read(from).map_err(|error| RestoreError::Mirror(chain(&error)))?;
     let path = from.join(crate::cosign::state::STATE_FILE);
     Ok(Left {

@@ -19,6 +19,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use evidence::digest::Digest;
 use evidence::disposal::Object;
 use evidence::id::MirrorId;
@@ -31,13 +32,12 @@ use self::collections::evidence_thread;
 use self::contact::{credentials, follow, look, renew};
 use self::rounds::ledger_thread;
 use self::scrubbing::scrub_thread;
-use crate::config::{Config, ConfigError, Layout, open_source, open_stores};
-use crate::cosign::state::StateError;
+use crate::config::{CONFIG_FILE, Config, Layout, open_source, open_stores};
 use crate::cosign::{Cosigner, Role};
 use crate::dispose;
-use crate::keys::{KeyError, Keys};
+use crate::keys::Keys;
 use crate::rate::parse_rate;
-use crate::remote::{Remote, RemoteError};
+use crate::remote::Remote;
 use crate::replicate::judge::Judges;
 use crate::rules::CollectionToCopy;
 use crate::source::{Source, StoreSource};
@@ -107,7 +107,10 @@ pub struct Running {
 }
 
 /// Starts a mirror. If it has no certificate yet, it waits until an endpoint-admin has admitted it.
-pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunError> {
+///
+/// # Errors
+/// If a file, key or store of the mirror cannot be used, or an address is taken. The error says which, and what to do.
+pub fn start(directory: &Path, judges: Box<dyn Judges>) -> anyhow::Result<Running> {
     let layout = Layout(directory.to_owned());
     let config = layout.config()?;
     let (pins, card) = layout.pins(&config.deployment)?;
@@ -124,9 +127,8 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
     });
     let credentials = credentials(&runtime, &layout, &config, &card, &board)?;
     let (ending, end) = watch::channel(false);
-    // `config` has checked this before.
-    let rate = |text: &str| parse_rate(text).unwrap_or(0);
-    let throttle = Arc::new(Throttle::new(rate(&config.bandwidth)));
+    let rate = |text: &str| parse_rate(text).map_err(anyhow::Error::msg);
+    let throttle = Arc::new(Throttle::new(rate(&config.bandwidth)?));
     let remote = Arc::new(Remote::new(
         runtime.handle().clone(),
         &config,
@@ -157,7 +159,7 @@ pub fn start(directory: &Path, judges: Box<dyn Judges>) -> Result<Running, RunEr
         repaired: AtomicU64::new(0),
         stop: AtomicBool::new(false),
         throttle,
-        scrub_throttle: Throttle::new(rate(&config.scrub_bandwidth)),
+        scrub_throttle: Throttle::new(rate(&config.scrub_bandwidth)?),
         scrub_every: Duration::from_secs(u64::from(config.scrub_days) * 86_400),
         worklist: Mutex::default(),
         held,
@@ -193,7 +195,7 @@ impl Running {
     ///
     /// # Errors
     /// If it cannot wait for signals.
-    pub fn until_signalled(self) -> Result<(), RunError> {
+    pub fn until_signalled(self) -> anyhow::Result<()> {
         let signalled = self.runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
             let mut term = signal(SignalKind::terminate())?;
@@ -205,7 +207,7 @@ impl Running {
             Ok::<_, std::io::Error>(())
         });
         self.stop();
-        Ok(signalled?)
+        signalled.context("wait for a signal")
     }
 
     /// Stops the mirror: every thread ends at its next object or bundle.
@@ -255,14 +257,16 @@ fn listen(
     held: &watch::Receiver<u64>,
     wake: &Arc<Notify>,
     board: &Arc<Board>,
-) -> Result<(Option<SocketAddr>, Option<SocketAddr>), RunError> {
-    let serve = |address: Option<SocketAddr>, router: axum::Router| -> Result<Option<SocketAddr>, RunError> {
+) -> anyhow::Result<(Option<SocketAddr>, Option<SocketAddr>)> {
+    let serve = |setting, address: Option<SocketAddr>, router: axum::Router| {
         let Some(address) = address else {
-            return Ok(None);
+            return anyhow::Ok(None);
         };
-        let listener = runtime
-            .block_on(TcpListener::bind(address))
-            .map_err(|source| RunError::Listen { address, source })?;
+        let listener = runtime.block_on(TcpListener::bind(address)).with_context(|| {
+            format!(
+                "listen on {address}. Stop the program that has this address, or change `{setting}` in {CONFIG_FILE}"
+            )
+        })?;
         let bound = listener.local_addr()?;
         runtime.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -278,42 +282,15 @@ fn listen(
         wake: Arc::clone(wake),
         board: Arc::clone(board),
     };
-    let bound = serve(config.listen, witness.router())?;
-    Ok((bound, serve(config.metrics, Witness::metrics_router(Arc::clone(board)))?))
+    let bound = serve("listen", config.listen, witness.router())?;
+    Ok((bound, serve("metrics", config.metrics, Witness::metrics_router(Arc::clone(board)))?))
 }
 
 fn write_addresses(
     layout: &Layout,
     witness: Option<SocketAddr>,
     metrics: Option<SocketAddr>,
-) -> Result<(), RunError> {
+) -> anyhow::Result<()> {
     let text = serde_json::json!({"witness": witness, "metrics": metrics}).to_string();
     Ok(durable::replace(&layout.run().join("addresses.json"), text.as_bytes(), 0o644)?)
-}
-
-/// Why a mirror does not run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The settings, pins or stores are wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file or a thread failed.
-    #[error("run the mirror")]
-    Io(#[from] std::io::Error),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("listen on {address}")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error(transparent)]
-    Remote(#[from] RemoteError),
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The TLS key and the certificate.
-    #[error("the mirror's TLS key: {0}")]
-    Tls(String),
 }

@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::enrolment::Address;
 use evidence::id::{CollectorId, DeploymentId};
 use ledger::VerifierKey;
 use serde::Deserialize;
-
-use super::ConfigError;
 
 /// The fields of `deployment.json` that a mirror needs.
 #[derive(Debug, Clone)]
@@ -39,18 +37,30 @@ struct RawCard {
 
 impl Card {
     /// Reads a card.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let refused = |reason: String| ConfigError::Content { path: path.to_owned(), reason };
-        let bytes = fs_err::read(path).map_err(ConfigError::Io)?;
-        let raw: RawCard = serde_json::from_slice(&bytes).map_err(|error| refused(error.to_string()))?;
-        let ca = STANDARD.decode(&raw.ca).map_err(|error| refused(format!("ca: {error}")))?;
-        if Digest::of(&ca) != raw.ca_sha256 {
-            return Err(refused("ca_sha256 is not the digest of ca".to_owned()));
-        }
-        let log_key = VerifierKey::parse(&raw.log_key).map_err(|error| refused(chain(&error)))?;
-        if log_key.name() != format!("exhibit/{}", raw.deployment) {
-            return Err(refused(format!("the log key is of {}", log_key.name())));
-        }
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its values contradict each other. The error names the file and who has another copy.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = fs_err::read(path)
+            .context("read the deployment's card. The deployment's admin hands out deployment.json")?;
+        Self::parse(&bytes).with_context(|| {
+            format!(
+                "{} is no card of a deployment. Get deployment.json again from the deployment's admin",
+                path.display()
+            )
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        let raw: RawCard = serde_json::from_slice(bytes)?;
+        let ca = STANDARD.decode(&raw.ca).context("ca")?;
+        ensure!(Digest::of(&ca) == raw.ca_sha256, "ca_sha256 is not the digest of ca");
+        let log_key = VerifierKey::parse(&raw.log_key).context("log_key")?;
+        ensure!(
+            log_key.name() == format!("exhibit/{}", raw.deployment),
+            "the log key is of {}",
+            log_key.name()
+        );
         Ok(Self {
             deployment: raw.deployment,
             collector: raw.collector,

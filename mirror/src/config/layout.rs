@@ -1,15 +1,15 @@
 //! Where files lie in a mirror's directory, and how to read settings and pins from there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use evidence::causes::chain;
+use anyhow::{Context as _, ensure};
 use evidence::digest::Digest;
 use evidence::id::DeploymentId;
 use evidence::roster::AuthoritySet;
 use store::settings;
 
-use super::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Config, ConfigError};
-use crate::pins::{KeyRing, Pins};
+use super::{AUTHORITY_FILE, CARD_FILE, CONFIG_FILE, Card, Config};
+use crate::pins::{KeyRing, LOG_KEYS, Pins};
 use crate::rate::parse_rate;
 
 /// The paths of a mirror's directory.
@@ -42,7 +42,7 @@ impl Layout {
     }
 
     /// The settings.
-    pub fn config(&self) -> Result<Config, ConfigError> {
+    pub fn config(&self) -> anyhow::Result<Config> {
         Ok(settings::read(&self.0.join(CONFIG_FILE), |config: &Config| {
             if config.stores.is_empty() || config.scrub_days == 0 {
                 return Err("there must be a store, and scrub_days of at least 1".to_owned());
@@ -57,17 +57,25 @@ impl Layout {
     ///
     /// # Errors
     /// If the card or the authority cannot be read, or belongs to another deployment than the settings.
-    pub fn pins(&self, deployment: &DeploymentId) -> Result<(Pins, Card), ConfigError> {
-        let card = Card::read(&self.0.join(CARD_FILE))?;
-        let path = self.0.join(AUTHORITY_FILE);
-        let refused = |reason: String| ConfigError::Content { path: path.clone(), reason };
-        let text = fs_err::read_to_string(&path).map_err(ConfigError::Io)?;
-        let authority = AuthoritySet::from_trust_file(&text).map_err(|error| refused(chain(&error)))?;
-        if card.deployment != *deployment {
-            return Err(refused(format!("the card is of deployment {}", card.deployment)));
-        }
+    pub fn pins(&self, deployment: &DeploymentId) -> anyhow::Result<(Pins, Card)> {
+        let place = self.0.join(CARD_FILE);
+        let card = Card::read(&place)?;
+        ensure!(
+            card.deployment == *deployment,
+            "{} is of deployment {}, and {CONFIG_FILE} of {deployment}. Restore both from one backup",
+            place.display(),
+            card.deployment
+        );
+        let (authority, _) = read_authority(&self.0.join(AUTHORITY_FILE))?;
         let log_keys = KeyRing::load(&self.0, deployment, &authority, &card.log_key)
-            .map_err(|why| ConfigError::Content { path: self.0.join(crate::pins::LOG_KEYS), reason: why })?;
+            .map_err(anyhow::Error::msg)
+            .with_context(|| {
+                format!(
+                    "read the changes of the log key in {}. Restore the folder from the backup, or from ledger/keys of the \
+                     mirror's own store",
+                    self.0.join(LOG_KEYS).display()
+                )
+            })?;
         let pins = Pins {
             deployment: card.deployment.clone(),
             log_keys,
@@ -76,4 +84,17 @@ impl Layout {
         };
         Ok((pins, card))
     }
+}
+
+/// Reads the authority's public keys, and the text of the file that holds them.
+pub(crate) fn read_authority(path: &Path) -> anyhow::Result<(AuthoritySet, String)> {
+    let text = fs_err::read_to_string(path)
+        .context("read the authority's public keys. The deployment's admin hands them out")?;
+    let authority = AuthoritySet::from_trust_file(&text).with_context(|| {
+        format!(
+            "{} does not hold the authority's public keys. Get the file again from the deployment's admin",
+            path.display()
+        )
+    })?;
+    Ok((authority, text))
 }

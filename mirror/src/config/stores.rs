@@ -1,46 +1,56 @@
 //! Opens the mirror's own stores, and the collector's store that the mirror may read from.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::{Context as _, ensure};
 use store::{Degraded, Key, Replicas, ReplicationPolicy, Store, StoreLocation, Wanting, WantingSink};
 
-use super::{Config, ConfigError, StoreConfig};
+use super::{CONFIG_FILE, Config, StoreConfig};
 
 /// Opens the mirror's own stores. Every one must be there, because the mirror states that it holds its
 /// copies.
 ///
 /// # Errors
 /// If a store is away, or belongs to somebody else.
-pub fn open_stores(config: &Config) -> Result<Replicas, ConfigError> {
+pub fn open_stores(config: &Config) -> anyhow::Result<Replicas> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
-        let opened = store.place.open()?;
+        let opened = store.place.open().with_context(|| cannot_open(store))?;
         check_identity(config, store, opened.as_ref())?;
         stores.push(opened);
     }
     Ok(replicas(stores))
 }
 
-fn check_identity(config: &Config, named: &StoreConfig, opened: &dyn Store) -> Result<(), ConfigError> {
+fn cannot_open(store: &StoreConfig) -> String {
+    format!(
+        "open the mirror's own store {} at {}. Bring it back, or correct its [[store]] in {CONFIG_FILE}",
+        store.id, store.place
+    )
+}
+
+fn check_identity(config: &Config, named: &StoreConfig, opened: &dyn Store) -> anyhow::Result<()> {
     let found = opened.identity();
-    if found.store == named.id && found.deployment == config.deployment.as_str() {
-        return Ok(());
-    }
-    Err(ConfigError::Content {
-        path: PathBuf::from(named.place.to_string()),
-        reason: format!("it is store {} of {}", found.store, found.deployment),
-    })
+    ensure!(
+        found.store == named.id && found.deployment == config.deployment.as_str(),
+        "{}: it is store {} of {}, not {} of {}. Mount the right one there, or correct its [[store]] in {CONFIG_FILE}",
+        named.place,
+        found.store,
+        found.deployment,
+        named.id,
+        config.deployment
+    );
+    Ok(())
 }
 
 /// Opens the mirror's own stores for reading. The mirror may be running meanwhile.
 ///
 /// # Errors
 /// If a store is away, or belongs to somebody else.
-pub(crate) fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigError> {
+pub(crate) fn open_stores_to_read(config: &Config) -> anyhow::Result<Replicas> {
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for store in &config.stores {
-        let opened = store.place.open_to_read()?;
+        let opened = store.place.open_to_read().with_context(|| cannot_open(store))?;
         check_identity(config, store, opened.as_ref())?;
         stores.push(opened);
     }
@@ -51,16 +61,28 @@ pub(crate) fn open_stores_to_read(config: &Config) -> Result<Replicas, ConfigErr
 ///
 /// # Errors
 /// If the store is away, or belongs to another deployment.
-pub(crate) fn open_source(config: &Config) -> Result<Option<Arc<dyn Store>>, ConfigError> {
+pub(crate) fn open_source(config: &Config) -> anyhow::Result<Option<Arc<dyn Store>>> {
     let Some(given) = &config.source else {
         return Ok(None);
     };
-    let refused = |reason: String| ConfigError::Content { path: given.clone(), reason };
-    let opened = StoreLocation::given(given).map_err(refused)?.open_to_read()?;
+    let opened = StoreLocation::given(given)
+        .map_err(anyhow::Error::msg)
+        .and_then(|place| Ok(place.open_to_read()?))
+        .with_context(|| {
+            format!(
+                "open the collector's store {}. Bring it back, or take `source` out of {CONFIG_FILE}: then the mirror asks the \
+                 collector",
+                given.display()
+            )
+        })?;
     let found = opened.identity();
-    if found.deployment != config.deployment.as_str() {
-        return Err(refused(format!("it is a store of deployment {}", found.deployment)));
-    }
+    ensure!(
+        found.deployment == config.deployment.as_str(),
+        "{}: it is a store of deployment {}, not of {}. Correct `source` in {CONFIG_FILE}",
+        given.display(),
+        found.deployment,
+        config.deployment
+    );
     Ok(Some(opened))
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use certs::certificate::Leaf;
 use certs::identity::Credentials;
 use evidence::causes::chain;
@@ -12,7 +13,7 @@ use proto::backoff::Backoff;
 use store::{Key, Store};
 use tokio::sync::Notify;
 
-use super::{Context, RunError};
+use super::Context;
 use crate::config::{Card, Config, Layout};
 use crate::note::LogNote;
 use crate::remote::{certify, describe_status};
@@ -33,18 +34,18 @@ pub(super) fn credentials(
     config: &Config,
     card: &Card,
     board: &Board,
-) -> Result<Credentials, RunError> {
-    let tls = |error: certs::identity::IdentityError| RunError::Tls(chain(&error));
-    let mut credentials = Credentials::load(&layout.tls()).map_err(tls)?;
+) -> anyhow::Result<Credentials> {
+    let tls = "use the mirror's TLS key. If the file is damaged, restore keys/tls from the backup";
+    let mut credentials = Credentials::load(&layout.tls()).context(tls)?;
     let mut backoff = backoff();
     while credentials.chain.is_empty() {
         match runtime.block_on(certify(config, card, &credentials.key)) {
             Ok(chain) => {
-                Credentials::replace(&layout.tls(), &credentials.key, &chain).map_err(tls)?;
+                Credentials::replace(&layout.tls(), &credentials.key, &chain).context(tls)?;
                 credentials.chain = chain;
             }
             Err(error) => {
-                let why = chain(&error);
+                let why = chain(error.as_ref());
                 tracing::warn!(cause = %why, "No certificate yet; give admission.json to an endpoint-admin: exhibit mirror admit");
                 board.update(|status| status.waiting = why);
                 board.write(&layout.run());
@@ -156,7 +157,9 @@ pub(super) async fn renew(context: Arc<Context>, config: Config, card: Card, mut
                         _ => tracing::error!("The renewed certificate could not be kept or used"),
                     }
                 }
-                Err(error) => tracing::warn!(cause = %chain(&error), "The certificate could not be renewed"),
+                Err(error) => {
+                    tracing::warn!(cause = %chain(error.as_ref()), "The certificate could not be renewed");
+                }
             }
         }
         tokio::time::sleep(Duration::from_secs(3600)).await;
