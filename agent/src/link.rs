@@ -10,13 +10,13 @@ mod connection;
 mod renew;
 mod upload;
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use cage::datagram::DatagramError;
-use cage::{CageError, Profile, Socket};
+use cage::{Profile, Socket};
 use tokio::sync::{mpsc, watch};
 
 use crate::message::{Empty, FromLink, ToLink, from_link, to_link};
@@ -33,39 +33,32 @@ const ATTEND_MAX: usize = 32;
 /// How often the link tells the warden that it is alive.
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// Why the link ends. The warden starts another one.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LinkError {
-    /// The process could not be confined.
-    #[error("confine the link")]
-    Cage(#[from] CageError),
-    /// The runtime or socket could not be made.
-    #[error("set up the link")]
-    Setup(#[from] io::Error),
-    /// The warden breaks the protocol.
-    #[error("talk to the warden")]
-    Warden(#[from] DatagramError),
-}
+// What failed, for the log.
+const SET_UP: &str = "set up the link";
+const TALK: &str = "talk to the warden";
 
 /// Runs the link's process. Returns when the warden is gone.
-pub fn run(socket: OwnedFd) -> Result<(), LinkError> {
-    cage::enter(Profile::Link)?;
+///
+/// # Errors
+/// The warden starts another link. The log of the service shows the text.
+pub fn run(socket: OwnedFd) -> anyhow::Result<()> {
+    cage::enter(Profile::Link).context("confine the link")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Only the resolver blocks a thread.
         .max_blocking_threads(2)
         .thread_stack_size(512 << 10)
-        .build()?;
+        .build()
+        .context(SET_UP)?;
     let result = runtime.block_on(serve(socket));
     // A name lookup may still be under way. Do not wait for it.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
+async fn serve(socket: OwnedFd) -> anyhow::Result<()> {
     let (post, mut posted) = mpsc::channel(POST_MAX);
-    let socket = Socket::new(socket)?;
+    let socket = Socket::new(socket).context(SET_UP)?;
     let (identity, identities) = watch::channel(None);
     let (hello, hellos) = watch::channel(None);
     let (channel, channels) = watch::channel(None);
@@ -101,11 +94,11 @@ async fn serve(socket: OwnedFd) -> Result<(), LinkError> {
                     None => {}
                 },
                 Err(DatagramError::Closed) => break Ok(()),
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(error).context(TALK),
             },
             Some(message) = posted.recv() => {
                 if let Err(error) = socket.send(&message).await {
-                    break if matches!(error, DatagramError::Closed) { Ok(()) } else { Err(error.into()) };
+                    break if matches!(error, DatagramError::Closed) { Ok(()) } else { Err(error).context(TALK) };
                 }
             }
             _ = alive.tick() => {

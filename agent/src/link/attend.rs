@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::backoff::Reconnects;
-use super::connection::{ConnectionError, Connector};
+use super::connection::Connector;
 use crate::inventory::Inventory;
 use crate::message::{Detail, FromLink, from_link};
 use crate::platform::{Clock as _, SystemClock};
@@ -45,7 +45,7 @@ pub struct Attend {
 #[derive(Debug, thiserror::Error)]
 enum Cut {
     #[error(transparent)]
-    Connection(#[from] ConnectionError),
+    Connection(#[from] anyhow::Error),
     #[error("standing call")]
     Call(#[from] tonic::Status),
     #[error("the collector closed the standing call")]

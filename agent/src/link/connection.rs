@@ -4,34 +4,16 @@
 
 use std::sync::Arc;
 
-use certs::connect::{self, ConnectError};
+use anyhow::Context as _;
+use certs::connect;
 use certs::identity::Credentials;
 use certs::request::TlsKey;
-use certs::tls::{self, Expected, TlsError};
-use evidence::id::IdError;
+use certs::tls::{self, Expected};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use crate::message::Identity;
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectionError {
-    /// The warden's message is not a valid identity.
-    #[error("identity")]
-    Identity(#[from] IdError),
-    /// The TLS key has the wrong length.
-    #[error("the TLS key has not 32 bytes")]
-    KeyLength,
-    /// The TLS configuration is wrong.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The network or the handshake failed.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-}
 
 /// Makes connections.
 #[derive(Debug, Clone)]
@@ -51,9 +33,12 @@ impl Connector {
     }
 
     /// Connects to the main listener.
-    pub async fn main(&mut self, identity: &Identity) -> Result<Channel, ConnectionError> {
-        let mut seed: [u8; 32] =
-            identity.tls_key.as_slice().try_into().or(Err(ConnectionError::KeyLength))?;
+    pub async fn main(&mut self, identity: &Identity) -> anyhow::Result<Channel> {
+        let mut seed: [u8; 32] = identity
+            .tls_key
+            .as_slice()
+            .try_into()
+            .or(Err(anyhow::anyhow!("the TLS key has not 32 bytes")))?;
         let key = TlsKey::from_seed(&seed);
         zeroize::Zeroize::zeroize(&mut seed);
         let chain = identity.certificates.iter().map(|der| CertificateDer::from(der.clone())).collect();
@@ -63,7 +48,7 @@ impl Connector {
     }
 
     /// Connects to the enrolment listener, without a certificate.
-    pub async fn enrolment(&mut self, identity: &Identity) -> Result<Channel, ConnectionError> {
+    pub async fn enrolment(&mut self, identity: &Identity) -> anyhow::Result<Channel> {
         let config = tls::client(&authority(identity), None, expected(identity)?)?;
         Ok(connect::connect(&identity.enrol, config).await?)
     }
@@ -73,6 +58,7 @@ fn authority(identity: &Identity) -> CertificateDer<'_> {
     CertificateDer::from(identity.ca.as_slice())
 }
 
-fn expected(identity: &Identity) -> Result<Expected, IdError> {
-    Ok(Expected::collector(identity.deployment.parse()?, identity.collector_id.parse()?))
+fn expected(identity: &Identity) -> anyhow::Result<Expected> {
+    let deployment = identity.deployment.parse().context("identity")?;
+    Ok(Expected::collector(deployment, identity.collector_id.parse().context("identity")?))
 }

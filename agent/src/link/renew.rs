@@ -41,7 +41,8 @@ pub fn start(
 
 async fn expired(connector: &mut Connector, request: v1::RenewRequest) -> Result<v1::RenewResponse, String> {
     let identity = connector.identity().await.ok_or("this process is ending")?;
-    let channel = connector.enrolment(&identity).await.map_err(|error| evidence::causes::chain(&error))?;
+    let channel =
+        connector.enrolment(&identity).await.map_err(|error| evidence::causes::chain(error.as_ref()))?;
     let answer = proto::service::enrol_client(channel).renew_expired(request).await;
     answer.map(tonic::Response::into_inner).map_err(|status| evidence::causes::chain(&status))
 }

@@ -8,13 +8,11 @@
 use std::error::Error;
 use std::os::fd::{AsFd, OwnedFd};
 
-use cage::channel;
-use cage::datagram::DatagramError;
-use cage::{CageError, Profile};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use cage::{Profile, channel};
 use evidence::causes::chain;
 use evidence::container::{self, SealedSegment};
 use evidence::digest::Digest;
-use evidence::json::JsonError;
 use evidence::keys::SigningKey;
 use evidence::manifest::{
     Agent, Clock as ManifestClock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest,
@@ -22,13 +20,13 @@ use evidence::manifest::{
 };
 use evidence::order::{Limits, Order};
 use evidence::seal::delegation::Delegation;
-use evidence::signed::{Signed, SignedError};
+use evidence::signed::Signed;
 use evidence::time::{FileTime, Time};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::intake::{self, IntakeError, SegmentSink, Sockets};
-use super::outbox::{Outbox, OutboxError};
+use super::intake::{self, SegmentSink, Sockets};
+use super::outbox::Outbox;
 use crate::message::{ToSealer, to_sealer};
 use crate::platform::{Clock as _, SystemClock};
 
@@ -60,91 +58,67 @@ pub struct Facts {
     pub log_head: LogHead,
 }
 
-/// Why there is no collection.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealerError {
-    /// The process could not be confined.
-    #[error("confine the sealer")]
-    Sandbox(#[from] CageError),
-    /// The warden's messages could not be received.
-    #[error("talk to the warden")]
-    Channel(#[from] DatagramError),
-    /// The warden's first message is not a start, or makes no sense.
-    #[error("the warden's first message: {0}")]
-    Start(&'static str),
-    /// A document in it is malformed.
-    #[error("the warden's first message")]
-    Document(#[from] SignedError),
-    /// The facts or the order in it are malformed.
-    #[error("the warden's first message")]
-    Json(#[from] JsonError),
-    /// The facts cannot be used.
-    #[error("facts in the warden's first message")]
-    Facts(#[from] serde_json::Error),
-    /// Segments could not be handed over.
-    #[error(transparent)]
-    Outbox(#[from] OutboxError),
-    /// There can be no second thread.
-    #[error("start the sealer")]
-    Thread(#[from] std::io::Error),
-    /// The clock is outside the years 1970 to 9999.
-    #[error("this machine's clock is outside the years 1970 to 9999")]
-    Clock,
-    /// The system has no random bytes.
-    #[error("no random bytes from the kernel")]
-    Random(#[from] getrandom::Error),
-    /// The collection itself failed.
-    #[error("collect")]
-    Intake(#[from] IntakeError),
-}
-
 /// Compression threads: 2 if there are two processors and the owner grants more than half of one.
 const LANES: usize = 2;
 
+const CLOCK: &str = "this machine's clock is outside the years 1970 to 9999";
+
 /// Runs the sealer's process. Returns when the warden releases it.
-pub fn run(socket: OwnedFd) -> Result<(), SealerError> {
-    cage::enter(Profile::Sealer)?;
-    let (received, descriptors) = channel::receive::<ToSealer>(socket.as_fd())?;
-    let Some(to_sealer::Say::Start(start)) = received.say else {
-        return Err(SealerError::Start("it is no start"));
-    };
-    let seed = Zeroizing::new(start.sealer_key);
-    let seed: Zeroizing<[u8; 32]> =
-        Zeroizing::new(seed.as_slice().try_into().or(Err(SealerError::Start("the key has not 32 bytes")))?);
-    let key = SigningKey::from_seed(&seed);
-    let [reader, check]: [OwnedFd; 2] =
-        descriptors.try_into().or(Err(SealerError::Start("it has not two descriptors")))?;
-    let delegation_signed = Signed::parse(&start.delegation)?;
-    let delegation: Delegation = delegation_signed.read()?;
-    let order: Order = evidence::json::parse_document(&start.order)?;
-    let facts: Facts = serde_json::from_slice(&start.facts)?;
-    if delegation.sealer != key.public() || delegation.order != Digest::of(&start.order) {
-        return Err(SealerError::Start("key, order and delegation do not fit together"));
-    }
-    let outbox = Outbox::start(socket)?;
+///
+/// # Errors
+/// If the collection failed, the warden has the text as well, and records it.
+pub fn run(socket: OwnedFd) -> anyhow::Result<()> {
+    cage::enter(Profile::Sealer).context("confine the sealer")?;
+    let (received, descriptors) =
+        channel::receive::<ToSealer>(socket.as_fd()).context("talk to the warden")?;
+    let start = Start::read(received, descriptors).context("the warden's first message")?;
+    let outbox = Outbox::start(socket).context("start the sealer")?;
     outbox.ready()?;
-    let manifest =
-        collect(&outbox, Sockets { reader, check }, &key, &order, (&delegation, &delegation_signed), facts);
-    match manifest {
+    match collect(&outbox, start) {
         Ok(manifest) => Ok(outbox.finish(&manifest)?),
         Err(error) => {
-            outbox.fail(&chain(&error));
+            outbox.fail(&chain(error.as_ref()));
             Err(error)
         }
     }
 }
 
-fn collect(
-    outbox: &Outbox,
+/// The warden's first message.
+struct Start {
     sockets: Sockets,
-    key: &SigningKey,
-    order: &Order,
-    (delegation, delegation_signed): (&Delegation, &Signed),
+    key: SigningKey,
+    order: Order,
+    delegation: Delegation,
+    delegation_sha256: Digest,
     facts: Facts,
-) -> Result<Signed, SealerError> {
+}
+
+impl Start {
+    fn read(received: ToSealer, descriptors: Vec<OwnedFd>) -> anyhow::Result<Self> {
+        let Some(to_sealer::Say::Start(start)) = received.say else { bail!("it is no start") };
+        let seed = Zeroizing::new(start.sealer_key);
+        let seed: Zeroizing<[u8; 32]> =
+            Zeroizing::new(seed.as_slice().try_into().or(Err(anyhow!("the key has not 32 bytes")))?);
+        let key = SigningKey::from_seed(&seed);
+        let [reader, check]: [OwnedFd; 2] =
+            descriptors.try_into().or(Err(anyhow!("it has not two descriptors")))?;
+        let signed = Signed::parse(&start.delegation)?;
+        let delegation: Delegation = signed.read()?;
+        let order: Order = evidence::json::parse_document(&start.order)?;
+        let facts = serde_json::from_slice(&start.facts).context("facts")?;
+        ensure!(
+            delegation.sealer == key.public() && delegation.order == Digest::of(&start.order),
+            "key, order and delegation do not fit together"
+        );
+        let (sockets, delegation_sha256) = (Sockets { reader, check }, signed.digest());
+        Ok(Self { sockets, key, order, delegation, delegation_sha256, facts })
+    }
+}
+
+fn collect(outbox: &Outbox, start: Start) -> anyhow::Result<Signed> {
+    let Start { sockets, key, order, delegation, delegation_sha256, facts } = start;
     let mut salt_seed = [0; 32];
-    getrandom::fill(&mut salt_seed)?;
+    getrandom::fill(&mut salt_seed).context("no random bytes from the kernel")?;
     let lanes = if facts.limits.cpu_pct > 50 { LANES } else { 1 };
     let params = intake::Params {
         container: container::Params {
@@ -163,9 +137,9 @@ fn collect(
     // The writer wipes its copy of the key when it ends.
     let signer = SigningKey::from_seed(&key.seed());
     let mut sink = Sink(outbox);
-    let summary = intake::run(sockets, params, signer, &mut sink, &SystemClock)?;
-    let manifest = describe(summary, order, delegation, delegation_signed.digest(), facts, begun)?;
-    Ok(Signed::sign(&manifest, &[key])?)
+    let summary = intake::run(sockets, params, signer, &mut sink, &SystemClock).context("collect")?;
+    let manifest = describe(summary, &order, &delegation, delegation_sha256, facts, begun)?;
+    Signed::sign(&manifest, &[&key]).context("sign the manifest")
 }
 
 /// Passes segments on.
@@ -190,7 +164,7 @@ fn describe(
     delegation_sha256: Digest,
     facts: Facts,
     begun: Time,
-) -> Result<Manifest, SealerError> {
+) -> anyhow::Result<Manifest> {
     let result = if summary.is_complete() { CollectionResult::Complete } else { CollectionResult::Limited };
     let mut limitations = facts.limitations;
     limitations.extend(summary.limit.map(|limit| format!("the limit {limit} ended the collection")));
@@ -217,7 +191,7 @@ fn describe(
         agent: facts.agent,
         policy_sha256: facts.policy_sha256,
         limits: facts.limits,
-        steps: summary.steps.into_iter().map(step).collect::<Option<_>>().ok_or(SealerError::Clock)?,
+        steps: summary.steps.into_iter().map(step).collect::<Option<_>>().context(CLOCK)?,
         segments: container.segments,
         stored_len: container.stored_len,
         plain_len: container.plain_len,
@@ -261,8 +235,8 @@ fn remarks(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-fn now() -> Result<Time, SealerError> {
-    time(SystemClock.wall()).ok_or(SealerError::Clock)
+fn now() -> anyhow::Result<Time> {
+    time(SystemClock.wall()).context(CLOCK)
 }
 
 fn time(time: FileTime) -> Option<Time> {
