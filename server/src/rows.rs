@@ -71,15 +71,11 @@ impl Db {
     /// # Errors
     /// `Exists` if there is a file, otherwise an error of SQLite or the operating system.
     pub fn create(path: &Path) -> Result<(), DbError> {
-        let mut options = fs_err::OpenOptions::new();
-        fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.write(true).create_new(true).open(path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(DbError::Exists { path: path.to_owned() });
-            }
-            Err(source) => return Err(DbError::File { source }),
-        }
+        durable::create(path, b"", 0o600).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => DbError::Exists { path: path.to_owned() },
+            _ => DbError::File { source },
+        })?;
+        // Crash before COMMIT: an empty file, which `open` refuses as a database of version 0.
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure(&connection)?;
         connection.execute_batch("BEGIN EXCLUSIVE")?;
@@ -88,9 +84,7 @@ impl Db {
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         connection.execute_batch("COMMIT")?;
-        drop(connection);
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        durable::sync_folder(parent).map_err(|source| DbError::File { source })
+        Ok(())
     }
 
     /// Opens an existing database with `readers` read connections.

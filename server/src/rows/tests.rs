@@ -50,6 +50,37 @@ fn a_database_is_never_made_by_opening_it() {
 }
 
 #[test]
+fn a_database_takes_the_place_of_no_file_and_no_link() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("exhibit.db");
+    let is_refused = || {
+        let refused = Db::create(&path);
+        assert!(matches!(refused, Err(DbError::Exists { .. })), "{refused:?}");
+        // Nothing else lies beside it.
+        assert_eq!(fs_err::read_dir(place.path()).unwrap().count(), 1);
+    };
+    fs_err::write(&path, "somebody's").unwrap();
+    is_refused();
+    assert_eq!(fs_err::read(&path).unwrap(), b"somebody's");
+    fs_err::remove_file(&path).unwrap();
+    let elsewhere = place.path().join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    is_refused();
+    assert!(!elsewhere.exists());
+    let nowhere = Db::create(&place.path().join("none/exhibit.db")).unwrap_err();
+    assert!(crate::failure::chain(&nowhere).contains("none/"), "{nowhere:?}");
+}
+
+#[test]
+fn an_empty_file_from_a_creation_that_was_cut_off_is_no_database() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("exhibit.db");
+    durable::create(&path, b"", 0o600).unwrap();
+    let refused = Db::open(&path, 1).err();
+    assert!(matches!(refused, Some(DbError::Schema { version: 0, .. })), "{refused:?}");
+}
+
+#[test]
 fn a_foreign_database_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("other.db");
