@@ -9,7 +9,7 @@ use ledger::Policy;
 
 use crate::context::Context;
 use crate::failure::{because, could_not};
-use crate::home::{Home, write_durably};
+use crate::home::Home;
 use crate::pins::Pins;
 
 const EXAMPLES: &str = "\
@@ -59,17 +59,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         Args::Policy { file } => return pin_policy(&file, &home, context),
     };
     let pins = Pins::load(&home)?;
-    if dir.exists() {
-        return Err(could_not(format!("{} exists", dir.display()), "choose a folder that does not"));
-    }
-    fs_err::create_dir_all(&dir)?;
-    let mut written = Vec::new();
-    for name in ["authority", "policy", "log-keys.json", "tsa.pem", "roster_version_min"] {
-        if let Some(bytes) = home.read(&format!("trust/{name}"))? {
-            write_durably(&dir.join(name), &bytes)?;
-            written.push(name);
-        }
-    }
+    let written = write_pins(&home, &dir)?;
     let value = serde_json::json!({
         "dir": dir, "files": written, "authority": pins.authority.id(), "log_key": pins.log_key()?,
     });
@@ -82,6 +72,38 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             pins.authority.id()
         )
     })
+}
+
+/// Writes the pins to `dir`, which must not exist, and returns the names of the files. The folder gets its name when it is complete.
+fn write_pins(home: &Home, dir: &Path) -> anyhow::Result<Vec<&'static str>> {
+    if dir.exists() {
+        return Err(could_not(format!("{} exists", dir.display()), "choose a folder that does not"));
+    }
+    let partial = super::evidence::beside(dir);
+    durable::create_private_folder(&partial).map_err(|cause| {
+        could_not(format!("cannot make {}: {cause}", partial.display()), "check the folder above")
+    })?;
+    let written = fill(home, &partial).and_then(|written| {
+        durable::sync_folders(&partial)?;
+        durable::rename(&partial, dir)?;
+        Ok(written)
+    });
+    if written.is_err() {
+        // A part of the pins would make a verifier check less. Best effort: the person has to hear the first error.
+        drop(fs_err::remove_dir_all(&partial));
+    }
+    written
+}
+
+fn fill(home: &Home, folder: &Path) -> anyhow::Result<Vec<&'static str>> {
+    let mut written = Vec::new();
+    for name in ["authority", "policy", "log-keys.json", "tsa.pem", "roster_version_min"] {
+        if let Some(bytes) = home.read(&format!("trust/{name}"))? {
+            durable::write_in_new_folder(&folder.join(name), &bytes, 0o600)?;
+            written.push(name);
+        }
+    }
+    Ok(written)
 }
 
 fn pin_policy(file: &Path, home: &Home, context: &Context) -> anyhow::Result<()> {
@@ -115,4 +137,38 @@ fn pin_policy(file: &Path, home: &Home, context: &Context) -> anyhow::Result<()>
 fn same_log(policy: &Policy, pins: &Pins) -> bool {
     let keys = |policy: &Policy| policy.logs().iter().map(|log| log.key.clone()).collect::<Vec<_>>();
     keys(policy) == [pins.log_keys.current().clone()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_of_the_pins_is_there_as_a_whole_or_not_at_all() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::create(&place.path().join("home")).unwrap();
+        for name in ["trust/authority", "trust/policy", "trust/ca.der"] {
+            home.write(name, name.as_bytes()).unwrap();
+        }
+        let names = || {
+            let names = fs_err::read_dir(place.path()).unwrap();
+            let mut names: Vec<_> = names.map(|name| name.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        // The collector's certificate authority is no pin of a verifier.
+        let dir = place.path().join("out/trust");
+        assert_eq!(write_pins(&home, &dir).unwrap(), ["authority", "policy"]);
+        assert_eq!(fs_err::read(dir.join("policy")).unwrap(), b"trust/policy");
+        assert_eq!(fs_err::read_dir(&dir).unwrap().count(), 2);
+        assert_eq!(fs_err::read_dir(place.path().join("out")).unwrap().count(), 1);
+        let refused = write_pins(&home, &dir).unwrap_err();
+        assert!(refused.to_string().contains("exists"), "{refused}");
+
+        // One pin cannot be read: nothing is left that somebody could take for all pins.
+        fs_err::create_dir(home.path("trust/tsa.pem")).unwrap();
+        let before = names();
+        assert!(write_pins(&home, &place.path().join("other")).is_err());
+        assert_eq!(names(), before);
+    }
 }
