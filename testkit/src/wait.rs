@@ -5,11 +5,16 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, anyhow};
+
 /// Longest wait for anything. It is generous because the machine may be busy; a working test never waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to let others run before checking the condition again.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// The same for a condition whose check runs a program.
+const LOOK_OUTSIDE: Duration = Duration::from_millis(50);
 
 /// Waits until the condition holds.
 #[track_caller]
@@ -20,13 +25,32 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Waits until there is a value, and returns it.
 #[track_caller]
 pub fn until_some<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    poll(what, LOOK, || Ok(find())).unwrap()
+}
+
+/// As [`until_some`], for a check that can fail because it runs a program.
+///
+/// # Errors
+/// When the time is up, with the last error of `find` as the cause.
+pub fn wait_for<T>(what: &str, find: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    poll(what, LOOK_OUTSIDE, find)
+}
+
+fn poll<T>(what: &str, look: Duration, mut find: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let begun = Instant::now();
     loop {
-        if let Some(found) = find() {
-            return found;
+        let found = find();
+        if let Ok(Some(value)) = found {
+            return Ok(value);
         }
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(LOOK);
+        if begun.elapsed() > PATIENCE {
+            let late = format!("{what}: not within {PATIENCE:?}");
+            return match found {
+                Err(cause) => Err(cause.context(late)),
+                Ok(_) => Err(anyhow!(late)),
+            };
+        }
+        std::thread::sleep(look);
     }
 }
 

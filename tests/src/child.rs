@@ -5,8 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::wait::wait_for;
+use testkit::wait::wait_for;
 
 /// A running process.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 
 mod child;
 pub mod proxy;
-mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -12,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 pub use child::Child;
-pub use wait::{PATIENCE, wait_for};
+pub use testkit::wait::{PATIENCE, wait_for};
 
 /// Folders of the two time-stamping authorities of a lab.
 const TSAS: [&str; 2] = ["tsa", "tsa-2"];

@@ -22,12 +22,8 @@ const SHOWN: usize = 60;
 /// Calls that let time pass and nothing else. `yield_now` is none: a loop around it waits for a condition.
 const SLEEPS: [&str; 5] = ["park_timeout", "sleep", "sleep_ms", "sleep_until", "sleep_for"];
 /// Test code that may sleep: waiters, which ask a condition between two sleeps, and lines that are slow on purpose.
-const WAITERS: [&str; 4] = [
-    "store/tests/it/servers/proxy.rs",
-    "testkit/src/wait.rs",
-    "tests/src/proxy/forward.rs",
-    "tests/src/wait.rs",
-];
+const WAITERS: [&str; 3] =
+    ["store/tests/it/servers/proxy.rs", "testkit/src/wait.rs", "tests/src/proxy/forward.rs"];
 
 /// A place that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
