@@ -71,6 +71,24 @@ impl Draft {
         sign(&Act { detail: Some(text), ..self.act_by(by) }, &[number]).into()
     }
 
+    /// The entry of this draft, at a place in its chain.
+    pub fn entry(self, seq: u64, prev: Digest) -> Entry {
+        let envelope = Envelope {
+            entry: EntryVersion,
+            deployment: DEPLOYMENT.parse().unwrap(),
+            type_: self.type_,
+            incident: self.chain,
+            seq,
+            prev,
+            time: self.time,
+            event: self.act.event(),
+            refs: self.refs,
+            act: Entry::act_location(self.type_, &self.act),
+        };
+        let inline = envelope.act == ActLocation::Inline;
+        Entry { envelope, act: inline.then_some(self.act) }
+    }
+
     /// The document of its act, by an actor.
     pub fn act_by(&self, by: &str) -> Act {
         act(self.type_, &self.chain, self.time, by, &self.refs)
@@ -98,6 +116,11 @@ pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(Strin
 /// An act that the collector records by itself.
 pub fn own(act: &Act) -> ActObject {
     ActObject { document: json::to_document(act).unwrap(), signatures: vec![] }
+}
+
+/// An act that the collector records by itself, in the form of its own recorder: what is the same twice is one act.
+pub fn own_act(type_: EntryType, chain: &Chain, refs: &[(String, String)]) -> ActObject {
+    own(&Act { nonce: ActNonce::ByContent, ..act(type_, chain, Time::EPOCH, "collector:c1", refs) })
 }
 
 /// A log with the entries of all its chains.
@@ -208,20 +231,7 @@ impl Chains {
     pub fn append(&mut self, draft: Draft, hands: &Hands<'_>) {
         let index = self.entries.len();
         let head = self.heads.entry(draft.chain.clone()).or_insert((0, Digest::ZERO));
-        let envelope = Envelope {
-            entry: EntryVersion,
-            deployment: DEPLOYMENT.parse().unwrap(),
-            type_: draft.type_,
-            incident: draft.chain,
-            seq: head.0,
-            prev: head.1,
-            time: draft.time,
-            event: draft.act.event(),
-            refs: draft.refs,
-            act: Entry::act_location(draft.type_, &draft.act),
-        };
-        let inline = envelope.act == ActLocation::Inline;
-        let mut entry = (index, Entry { envelope, act: inline.then_some(draft.act) });
+        let mut entry = (index, draft.entry(head.0, head.1));
         (hands.entry)(&mut entry);
         // Not `Entry::encode`, which refuses what the rules forbid.
         let mut bytes = json::to_document(&entry.1.envelope).unwrap();

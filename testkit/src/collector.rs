@@ -67,6 +67,22 @@ pub fn persons() -> Vec<Person> {
     ]
 }
 
+/// Completes a command of `exhibit-server` to one that makes a collector in `place/server`, with stores in `place/a` and `place/b`.
+/// Writes the authority and the first roster there, and returns the roster.
+pub fn init(command: &mut Command, place: &Path) -> Signed {
+    let roster = people::roster(DEPLOYMENT, authority(), persons(), now(), later(86_400));
+    let roster = sign(&roster, &[AUTHORITY]);
+    fs_err::write(place.join("authority"), authority().to_trust_file()).unwrap();
+    fs_err::write(place.join("roster.signed"), roster.encode()).unwrap();
+    command.arg("init").arg(place.join("server"));
+    for (flag, name) in
+        [("--authority", "authority"), ("--roster", "roster.signed"), ("--store", "a"), ("--store", "b")]
+    {
+        command.arg(flag).arg(place.join(name));
+    }
+    roster
+}
+
 /// A collector's directory, its stores, and its process while it runs.
 pub struct Collector {
     place: tempfile::TempDir,
@@ -81,34 +97,22 @@ impl Collector {
     /// Makes a collector with `program`, an `exhibit-server`, and starts it.
     pub fn new(program: &Path) -> Self {
         let place = tempfile::Builder::new().prefix("collector of a test ").tempdir().unwrap();
-        let first = people::roster(DEPLOYMENT, authority(), persons(), now(), later(86_400));
-        let signed = sign(&first, &[AUTHORITY]);
-        fs_err::write(place.path().join("authority"), authority().to_trust_file()).unwrap();
-        fs_err::write(place.path().join("roster.signed"), signed.encode()).unwrap();
-        let at = |name: &str| place.path().join(name);
         // One listener in each address family, if the machine has both.
         let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
         let enrol = if has_ipv6 { "[::1]:0" } else { "127.0.0.1:0" };
-        let status = command(program)
-            .arg("init")
-            .arg(at("server"))
-            .arg("--authority")
-            .arg(at("authority"))
-            .arg("--roster")
-            .arg(at("roster.signed"))
-            .arg("--store")
-            .arg(at("a"))
-            .arg("--store")
-            .arg(at("b"))
+        let mut making = command(program);
+        let roster = init(&mut making, place.path());
+        let status = making
             .args(["--listen", "127.0.0.1:0", "--enrol-listen", enrol, "--metrics-listen", "127.0.0.1:0"])
             .args(["--address", "127.0.0.1:1", "--enrol-address", "127.0.0.1:2"])
             .stdout(Stdio::null())
             .status()
             .unwrap();
         assert!(status.success());
-        let card = serde_json::from_slice(&fs_err::read(at("server/deployment.json")).unwrap()).unwrap();
+        let card = fs_err::read(place.path().join("server/deployment.json")).unwrap();
+        let card = serde_json::from_slice(&card).unwrap();
         let program = program.to_path_buf();
-        let mut collector = Self { place, program, process: None, roster: signed, card };
+        let mut collector = Self { place, program, process: None, roster, card };
         collector.start();
         let second = collector.next_roster(persons());
         let published = collector.publish(&second, AUTHORITY);

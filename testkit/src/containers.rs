@@ -82,7 +82,11 @@ pub fn stream(name: &str, size: u64) -> ItemRecord {
 
 /// Bytes that do not compress. They are the same every time.
 pub fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    noise_from(0x9e37_79b9_7f4a_7c15, len)
+}
+
+/// Other such bytes for each state but 0.
+pub fn noise_from(mut state: u64, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
         state ^= state << 13;

@@ -9,10 +9,12 @@
 pub mod bundles;
 pub mod chains;
 pub mod clock;
+pub mod collections;
 #[cfg(feature = "collector")]
 pub mod collector;
 pub mod containers;
 pub mod log;
+pub mod orders;
 pub mod packages;
 pub mod people;
 pub mod vectors;

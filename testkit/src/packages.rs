@@ -12,15 +12,16 @@
 use evidence::admission::{Admitted, Memory, Package, Pins, Proven, Refusal, admit};
 use evidence::bundle::EnrolledKey;
 use evidence::digest::Digest;
-use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{Entry, EntryType};
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::signed::Signed;
-use evidence::text::FixedBytes;
 use evidence::time::Time;
 use ledger::{Checkpoint, NoteSigner};
 
+use crate::chains::Draft;
 pub use crate::log::Log;
+use crate::orders;
 use crate::people::{self, person};
 pub use crate::people::{key, sign};
 
@@ -71,11 +72,7 @@ pub fn second_roster() -> Roster {
 }
 
 pub fn target() -> Target {
-    Target {
-        endpoint: "web-03".parse().unwrap(),
-        generation: "2".parse().unwrap(),
-        evidence_key: key(EVIDENCE).public().fingerprint(),
-    }
+    orders::target("web-03", 2, &key(EVIDENCE).public())
 }
 
 /// The target's evidence key, as a bundle names it.
@@ -85,11 +82,7 @@ pub fn enrolled_key() -> EnrolledKey {
 }
 
 pub fn targets() -> TargetSet {
-    let other = |name: &str, number: u8| Target {
-        endpoint: name.parse().unwrap(),
-        generation: "1".parse().unwrap(),
-        evidence_key: key(number).public().fingerprint(),
-    };
+    let other = |name: &str, number: u8| orders::target(name, 1, &key(number).public());
     TargetSet::new(vec![other("db-01", 30), target(), other("mail", 31)]).unwrap()
 }
 
@@ -108,43 +101,12 @@ pub fn plan() -> Plan {
 }
 
 pub fn order() -> Order {
-    Order {
-        type_: OrderType,
-        deployment: "acme".parse().unwrap(),
-        incident: "INC-2026-0007".parse().unwrap(),
-        nonce: FixedBytes([5; 16]),
-        issuer: "ada".parse().unwrap(),
-        issued: at("2026-11-21T11:50:00.000Z"),
-        expires: at("2026-11-22T11:50:00.000Z"),
-        attempts: 3,
-        roster_version: 2,
-        roster_sha256: sign(&second_roster(), &[1, 3]).digest(),
-        targets_count: targets().count(),
-        targets_root: targets().root(),
-        profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
-        purpose: "suspicious logins on the mail front end".into(),
-        sensitivity: Sensitivity::Sensitive,
-        limits: Limits {
-            wall_s: 1800,
-            stored_bytes: 8 << 30,
-            plain_bytes: 64 << 30,
-            item_bytes: 2 << 30,
-            items: 1_000_000,
-            cpu_pct: 100,
-        },
-        plan: plan(),
-    }
+    let roster = sign(&second_roster(), &[1, 3]);
+    orders::order(&roster, &targets(), plan(), at("2026-11-21T11:50:00.000Z"))
 }
 
 pub fn approval(order: Digest) -> Approval {
-    Approval {
-        type_: ApprovalType,
-        deployment: "acme".parse().unwrap(),
-        order,
-        approver: "bob".parse().unwrap(),
-        at: at("2026-11-21T11:55:00.000Z"),
-        decision: Decision::Approve,
-    }
+    orders::approval(order, at("2026-11-21T11:55:00.000Z"))
 }
 
 /// The log: signs what it is told, honest or not.
@@ -157,28 +119,27 @@ pub fn log_policy() -> ledger::Policy {
     ledger::Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap()
 }
 
-/// An entry of `kind` about `order` that records `act`.
-pub fn entry(kind: EntryType, order: &Order, act: &Signed, order_sha256: Digest) -> Entry {
-    let mut refs = vec![("order".to_owned(), order_sha256.to_string())];
-    let issued = kind == EntryType::OrderIssued;
-    if issued {
-        refs.push(("roster".to_owned(), order.roster_sha256.to_string()));
-    }
-    Entry {
-        envelope: Envelope {
-            entry: EntryVersion,
-            deployment: order.deployment.clone(),
-            type_: kind,
-            incident: order.incident.clone().into(),
-            seq: 1,
-            prev: Digest([7; 32]),
-            time: at("2026-11-21T11:51:00.000Z"),
-            event: act.digest(),
-            refs,
-            act: if issued { ActLocation::Digest } else { ActLocation::Inline },
-        },
-        act: (!issued).then(|| act.clone().into()),
-    }
+/// The entries of an order and of its approvals, in this order.
+pub fn entries(time: Time, order: &Order, signed: &Signed, approvals: &[Signed]) -> Vec<Entry> {
+    let of_order = ("order".to_owned(), signed.digest().to_string());
+    let of_roster = ("roster".to_owned(), order.roster_sha256.to_string());
+    let issued = entry(time, EntryType::OrderIssued, order, signed, vec![of_order.clone(), of_roster]);
+    let approved = |one| entry(time, EntryType::OrderApproved, order, one, vec![of_order.clone()]);
+    std::iter::once(issued).chain(approvals.iter().map(approved)).collect()
+}
+
+/// An entry in the chain of `order` that records `act`.
+pub fn entry(
+    time: Time,
+    type_: EntryType,
+    order: &Order,
+    act: &Signed,
+    refs: Vec<(String, String)>,
+) -> Entry {
+    let draft = Draft { type_, chain: order.incident.clone().into(), time, refs, act: act.clone().into() };
+    let mut entry = draft.entry(1, Digest([7; 32]));
+    entry.envelope.deployment = order.deployment.clone();
+    entry
 }
 
 /// The log's size when the endpoint saw it last.
@@ -223,10 +184,8 @@ impl Recipe {
         let order = sign(&self.order, &self.order_keys);
         let approvals: Vec<Signed> =
             self.approvals.iter().map(|(approval, number)| sign(approval, &[*number])).collect();
-        let mut entries = vec![entry(EntryType::OrderIssued, &self.order, &order, order.digest())];
-        for approval in &approvals {
-            entries.push(entry(EntryType::OrderApproved, &self.order, approval, order.digest()));
-        }
+        let logged = at("2026-11-21T11:51:00.000Z");
+        let mut entries = entries(logged, &self.order, &order, &approvals);
         (self.change_entries)(&mut entries);
         let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.encode().unwrap()).collect();
         // Three entries that the endpoint saw, one it did not, then ours, then one more.

@@ -6,15 +6,13 @@ use evidence::entry::{Entry, EntryType};
 use evidence::roster::{Roster, RosterFloor};
 
 use testkit::packages::*;
+use testkit::people;
 
 /// A third roster that follows the second.
 fn third_roster() -> Roster {
-    Roster {
-        version: 3,
-        previous: Some(sign(&second_roster(), &[1, 3]).digest()),
-        issued: at("2026-11-18T08:00:00.000Z"),
-        ..second_roster()
-    }
+    let second = second_roster();
+    let digest = sign(&second, &[1, 3]).digest();
+    people::next_roster(&second, digest, at("2026-11-18T08:00:00.000Z"), second.not_after)
 }
 
 /// A package with the second and the third roster, its order under the third.

@@ -9,19 +9,21 @@ use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token, TokenString};
 use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::detail::Detail;
-use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{Entry, EntryType};
 use evidence::item::outcome::Outcome;
 use evidence::json;
 use evidence::log_key::{LogKeyChange, LogKeys, Reason};
 use evidence::manifest::*;
 use evidence::order::{Approval, Order};
 use evidence::roster::{AuthoritySet, Roster};
-use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
+use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 
 use crate::enrolment::{enrolled_entry, login, renewal, request, token_string};
 use crate::log_key::Line;
+use testkit::chains::Draft;
+use testkit::collections;
 use testkit::packages::*;
 use testkit::vectors::{blessing, load, save};
 
@@ -31,19 +33,8 @@ fn folder() -> PathBuf {
 
 pub fn delegation() -> Delegation {
     let order = sign(&order(), &[ADA]).digest();
-    let nonce = FixedBytes([4; 16]);
-    Delegation {
-        type_: DelegationType,
-        deployment: "acme".parse().unwrap(),
-        endpoint: target().endpoint,
-        generation: target().generation,
-        order,
-        attempt: 1,
-        collection: collection_id(&order, &target().evidence_key, 1, &nonce),
-        sealer: key(SEALER).public(),
-        at: at("2026-11-21T12:00:01.000Z"),
-        nonce,
-    }
+    let sealer = key(SEALER).public();
+    collections::delegation(&target(), order, 1, sealer, at("2026-11-21T12:00:01.000Z"), FixedBytes([4; 16]))
 }
 
 pub fn manifest() -> Manifest {
@@ -129,22 +120,9 @@ pub fn act() -> Act {
 }
 
 fn opened_entry() -> Entry {
-    let act = sign(&act(), &[ADA]);
-    Entry {
-        envelope: Envelope {
-            entry: EntryVersion,
-            deployment: "acme".parse().unwrap(),
-            type_: EntryType::IncidentOpened,
-            incident: "INC-2026-0007".parse().unwrap(),
-            seq: 0,
-            prev: Digest::ZERO,
-            time: at("2026-11-21T11:40:01.000Z"),
-            event: act.digest(),
-            refs: vec![("incident".into(), "INC-2026-0007".into())],
-            act: ActLocation::Inline,
-        },
-        act: Some(act.into()),
-    }
+    let Act { act: type_, incident: chain, refs, .. } = act();
+    let act = sign(&act(), &[ADA]).into();
+    Draft { type_, chain, time: at("2026-11-21T11:40:01.000Z"), refs, act }.entry(0, Digest::ZERO)
 }
 
 /// Every example: file name and bytes.

@@ -2,14 +2,16 @@
 
 use evidence::digest::Digest;
 use evidence::enrolment::*;
-use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
+use evidence::entry::{Entry, EntryType};
 use evidence::id::Chain;
 use evidence::roster::AuthoritySet;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use ledger::KeyType;
 
+use testkit::chains::Draft;
 use testkit::packages::*;
+use testkit::people;
 
 pub const CA: &[u8] = b"the CA certificate, DER";
 
@@ -191,26 +193,19 @@ struct Answer {
 
 pub fn enrolled_entry(request: &Signed) -> Entry {
     let document = self::request();
-    Entry {
-        envelope: Envelope {
-            entry: EntryVersion,
-            deployment: document.deployment,
-            type_: EntryType::AgentEnrolled,
-            incident: Chain::Deployment,
-            seq: 4,
-            prev: Digest([7; 32]),
-            time: at("2026-11-20T09:00:01.000Z"),
-            event: request.digest(),
-            refs: vec![
-                ("endpoint".into(), document.endpoint.to_string()),
-                ("evidence_key".into(), document.evidence_key.fingerprint().to_string()),
-                ("generation".into(), document.generation.to_string()),
-                ("token".into(), document.token.to_string()),
-            ],
-            act: ActLocation::Inline,
-        },
-        act: Some(request.clone().into()),
-    }
+    let draft = Draft {
+        type_: EntryType::AgentEnrolled,
+        chain: Chain::Deployment,
+        time: at("2026-11-20T09:00:01.000Z"),
+        refs: vec![
+            ("endpoint".into(), document.endpoint.to_string()),
+            ("evidence_key".into(), document.evidence_key.fingerprint().to_string()),
+            ("generation".into(), document.generation.to_string()),
+            ("token".into(), document.token.to_string()),
+        ],
+        act: request.clone().into(),
+    };
+    draft.entry(4, Digest([7; 32]))
 }
 
 impl Answer {
@@ -239,7 +234,7 @@ fn an_endpoint_accepts_nothing_that_its_token_does_not_name() {
     let request = sign(&request(), &[TOKEN, EVIDENCE, TLS]);
     let accepted = Answer::good(&request).accept(&request).unwrap();
     assert_eq!((accepted.roster.roster().version, accepted.checkpoint.size), (2, 2));
-    let stranger = AuthoritySet::new(1, vec![key(MALLORY).public()]).unwrap();
+    let stranger = people::authority(1, &[MALLORY]);
     type Change<'a> = &'a dyn Fn(&mut Answer);
     let changes: [(&str, Change<'_>); 9] = [
         ("CA", &|answer| answer.ca.push(0)),

@@ -1,13 +1,13 @@
 //! The line of log keys: which key may follow which, and what each may sign.
 
 use evidence::digest::Digest;
-use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};
-use evidence::id::DeploymentId;
+use evidence::id::{Chain, DeploymentId};
 use evidence::log_key::{LogKeyChange, LogKeyChangeType, LogKeyError, LogKeys, Reason};
 use evidence::signed::Signed;
 use ledger::policy::PolicyError;
-use ledger::{Checkpoint, KeyType, Leaves, Note, NoteSigner, ProofFile, VerifierKey, leaf_hash};
+use ledger::{KeyType, Note, NoteSigner, VerifierKey};
 
+use testkit::chains::Draft;
 use testkit::packages::*;
 
 fn acme() -> DeploymentId {
@@ -32,7 +32,7 @@ pub struct Shown {
 
 /// A log of four entries under key 40, then whatever is added: each change is followed by three other entries.
 pub struct Line {
-    leaves: Vec<ledger::Hash>,
+    log: Log,
     changes: Vec<(u64, Signed, Vec<u8>)>,
     key: u8,
     /// Who signs the documents.
@@ -44,7 +44,7 @@ pub struct Line {
 impl Default for Line {
     fn default() -> Self {
         Self {
-            leaves: (0..4_u8).map(|number| leaf_hash(&[number])).collect(),
+            log: Log::of(signer(40), &[&[0], &[1], &[2], &[3]]),
             changes: Vec::new(),
             key: 40,
             authority: vec![1, 3],
@@ -54,10 +54,6 @@ impl Default for Line {
 }
 
 impl Line {
-    fn size(&self) -> u64 {
-        self.leaves.len() as u64
-    }
-
     /// The next change is recorded.
     pub fn change(mut self, new: u8, reason: Reason) -> Self {
         let mut document = LogKeyChange {
@@ -67,50 +63,44 @@ impl Line {
             reason,
             old: vkey(self.key).to_string().parse().unwrap(),
             new: vkey(new).to_string().parse().unwrap(),
-            size: self.size(),
-            root: ledger::root_of(&self.leaves).into(),
+            size: self.log.size(),
+            root: self.log.checkpoint().root.into(),
             issued: at("2026-11-21T12:00:00.000Z"),
         };
         (self.alter)(&mut document);
         let signed = sign(&document, &self.authority);
-        let entry = Entry {
-            envelope: Envelope {
-                entry: EntryVersion,
-                deployment: acme(),
-                type_: document.reason.entry_type(),
-                incident: "".parse().unwrap(),
-                seq: 7,
-                prev: Digest([7; 32]),
-                time: at("2026-11-21T12:01:00.000Z"),
-                event: signed.digest(),
-                refs: document.refs(),
-                act: ActLocation::Inline,
-            },
-            act: Some(signed.clone().into()),
+        let draft = Draft {
+            type_: document.reason.entry_type(),
+            chain: Chain::Deployment,
+            time: at("2026-11-21T12:01:00.000Z"),
+            refs: document.refs(),
+            act: signed.clone().into(),
         };
-        let entry = entry.encode().unwrap();
-        let index = self.size();
-        self.leaves.push(leaf_hash(&entry));
-        self.changes.push((index, signed, entry));
+        let entry = draft.entry(7, Digest([7; 32])).encode().unwrap();
+        self.changes.push((self.log.append(&entry), signed, entry));
         for number in 0..3_u8 {
-            self.leaves.push(leaf_hash(&[9, number]));
+            self.log.append(&[9, number]);
         }
         self.key = new;
         self
     }
 
+    /// The same log under another key.
+    fn log_by(&self, seed: u8) -> Log {
+        Log { leaves: self.log.leaves.clone(), ..Log::of(signer(seed), &[]) }
+    }
+
     fn note(&self, seed: u8, size: u64) -> Note {
-        let leaves = &self.leaves[..usize::try_from(size).unwrap()];
-        let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(leaves)).unwrap().to_text();
-        Note::new(&text, vec![signer(seed).sign(&text).unwrap()]).unwrap()
+        self.log_by(seed).note_at(size)
     }
 
     /// All changes under the head of the whole log, signed by `seed`.
     fn shown_by(&self, seed: u8) -> Vec<Shown> {
-        let changes = self.changes.iter().map(|(index, signed, entry)| {
-            let hashes = ledger::inclusion_proof(&Leaves(&self.leaves), *index, self.size()).unwrap();
-            let proof = ProofFile::new(*index, hashes, self.note(seed, self.size()), None).unwrap();
-            Shown { signed: signed.clone(), entry: entry.clone(), proof: proof.encode().into_bytes() }
+        let log = self.log_by(seed);
+        let changes = self.changes.iter().map(|(index, signed, entry)| Shown {
+            signed: signed.clone(),
+            entry: entry.clone(),
+            proof: log.proof(*index),
         });
         changes.collect()
     }
@@ -170,9 +160,9 @@ fn a_stolen_key_signs_nothing_beyond_what_the_authority_saw() {
     // The thief goes on from the same history, further than the collector.
     let mut thief = Line::default();
     for number in 0..20_u8 {
-        thief.leaves.push(leaf_hash(&[77, number]));
+        thief.log.append(&[77, number]);
     }
-    for size in 5..=thief.size() {
+    for size in 5..=thief.log.size() {
         let refused = policy.verify_note(&thief.note(40, size)).unwrap_err();
         assert!(matches!(refused, PolicyError::OutsideTerm { .. }), "{size} {refused}");
     }

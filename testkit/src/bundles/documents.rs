@@ -4,20 +4,14 @@ use evidence::digest::Digest;
 use evidence::enrolment::{Token, TokenType};
 use evidence::entry::detail::Detail;
 use evidence::id::{Actor, Chain, Generation};
-use evidence::manifest::{
-    Agent, Clock, CollectionResult, Encoding, EndpointOrigin, LogHead, Manifest, ManifestType, Origin,
-    StepEnd, StepResult,
-};
 use evidence::order::*;
 use evidence::roster::*;
-use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
-use evidence::time::FileTime;
 use ledger::{KeyType, NoteSigner};
 
 use super::*;
-use crate::people;
+use crate::{orders, people};
 
 /// A self-signed certificate, made once. These tests do not look inside.
 pub const CA: &str = "-----BEGIN CERTIFICATE-----
@@ -40,24 +34,16 @@ pub fn person(id: &str, number: u8, roles: &[Role]) -> Person {
 }
 
 pub fn first_roster() -> Roster {
-    Roster {
-        type_: RosterType,
-        deployment: "acme".parse().unwrap(),
-        version: 1,
-        previous: None,
-        issued: at("08:00:00"),
-        not_after: "2027-01-20T08:00:00.000Z".parse().unwrap(),
-        authority: authority(),
-        persons: vec![
-            person("alice", ALICE, &[Role::Responder, Role::Approver]),
-            person("bob", BOB, &[Role::Approver]),
-            person("cat", CAT, &[Role::EndpointAdmin]),
-            person("dan", DAN, &[Role::Analyst]),
-            // The second roster no longer names her.
-            person("eve", EVE, &[Role::Responder]),
-        ],
-        rules: Rules { two_persons: vec![Sensitivity::Sensitive], order_hours_max: 24 },
-    }
+    let persons = vec![
+        person("alice", ALICE, &[Role::Responder, Role::Approver]),
+        person("bob", BOB, &[Role::Approver]),
+        person("cat", CAT, &[Role::EndpointAdmin]),
+        person("dan", DAN, &[Role::Analyst]),
+        // The second roster no longer names her.
+        person("eve", EVE, &[Role::Responder]),
+    ];
+    let not_after = "2027-01-20T08:00:00.000Z".parse().unwrap();
+    people::roster("acme", authority(), persons, at("08:00:00"), not_after)
 }
 
 pub fn token() -> Token {
@@ -108,23 +94,8 @@ pub fn plan() -> Plan {
     ])
 }
 
-pub fn limits() -> Limits {
-    Limits {
-        wall_s: 1800,
-        stored_bytes: 8 << 30,
-        plain_bytes: 64 << 30,
-        item_bytes: 2 << 30,
-        items: 1_000_000,
-        cpu_pct: 100,
-    }
-}
-
 pub fn targets(evidence: u8) -> TargetSet {
-    let target = |name: &str, number: u8| Target {
-        endpoint: name.parse().unwrap(),
-        generation: Generation::FIRST,
-        evidence_key: key(number).public().fingerprint(),
-    };
+    let target = |name: &str, number: u8| orders::target(name, 1, &key(number).public());
     TargetSet::new(vec![target("db-01", 30), target("web-03", evidence)]).unwrap()
 }
 
@@ -141,69 +112,6 @@ pub fn title(text: &str) -> (Vec<u8>, Digest) {
     Detail { salt: FixedBytes([3; 16]), text: text.into() }.encode().unwrap()
 }
 
-pub(super) fn manifest(
-    delegation: &Delegation,
-    delegation_sha256: Digest,
-    container: &Container,
-    limitation: &str,
-) -> Manifest {
-    let summary = &container.summary;
-    let step = |step: &Step| StepResult {
-        collector: step.collector().to_owned(),
-        begun: at("10:00:00"),
-        ended: at("10:01:00"),
-        items: 3,
-        result: StepEnd::Done,
-    };
-    Manifest {
-        type_: ManifestType,
-        deployment: delegation.deployment.clone(),
-        collection: delegation.collection,
-        origin: Origin::Endpoint(EndpointOrigin {
-            id: delegation.endpoint.clone(),
-            generation: delegation.generation,
-            evidence_key: key(EVIDENCE).public(),
-            order: delegation.order,
-            attempt: delegation.attempt,
-        }),
-        delegation: delegation_sha256,
-        encoding: Encoding::TarZstd,
-        incident: INCIDENT.parse().unwrap(),
-        begun: at("10:00:00"),
-        ended: at("10:01:00"),
-        clock: Clock {
-            wall: FileTime::new(1_795_262_460, 5).unwrap(),
-            boot: FileTime::new(4242, 17).unwrap(),
-            offset_ms: Some(12),
-            synchronised: Some(true),
-        },
-        boot_id: Some("0f3b1c52-2f53-4d0a-8a4b-2d5b0f1f6a11".into()),
-        machine_id: None,
-        agent: Agent {
-            version: "0.1.0".into(),
-            build_sha256: Digest([6; 32]),
-            uid: 990,
-            capabilities: "0000000000000006".into(),
-        },
-        policy_sha256: Digest([5; 32]),
-        limits: limits(),
-        steps: plan().steps().iter().map(step).collect(),
-        segments: summary.segments,
-        stored_len: summary.stored_len,
-        plain_len: summary.plain_len,
-        container_sha256: summary.container_sha256,
-        items: summary.items,
-        items_root: summary.items_root,
-        outcomes: Manifest::outcomes_of(summary),
-        content_bytes: summary.content_bytes,
-        seal_head: summary.seal_head,
-        footprint: vec!["one line in the system log".into()],
-        limitations: vec![limitation.into()],
-        log_head: LogHead { seq: 7, sha256: Digest([4; 32]) },
-        result: CollectionResult::Complete,
-    }
-}
-
 pub fn by_actor(text: &str) -> Actor {
     text.parse().unwrap()
 }
@@ -212,23 +120,10 @@ impl Recipe<'_> {
     /// An order by alice that asks web-03 and db-01 for everything.
     pub(super) fn order_under(&self, roster: &Signed) -> Order {
         Order {
-            type_: OrderType,
-            deployment: "acme".parse().unwrap(),
-            incident: INCIDENT.parse().unwrap(),
-            nonce: FixedBytes([5; 16]),
             issuer: "alice".parse().unwrap(),
-            issued: at("09:30:00"),
             expires: at("21:30:00"),
-            attempts: 3,
-            roster_version: roster.read::<Roster>().unwrap().version,
-            roster_sha256: roster.digest(),
-            targets_count: targets(EVIDENCE).count(),
-            targets_root: targets(EVIDENCE).root(),
-            profile: ProfileRef { name: "linux-triage".into(), version: "1".into(), sha256: Digest([8; 32]) },
             purpose: self.purpose.into(),
-            sensitivity: Sensitivity::Sensitive,
-            limits: limits(),
-            plan: plan(),
+            ..orders::order(roster, &targets(EVIDENCE), plan(), at("09:30:00"))
         }
     }
 }

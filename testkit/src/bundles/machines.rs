@@ -4,15 +4,13 @@ use evidence::digest::Digest;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
 use evidence::entry::EntryType;
 use evidence::id::{Chain, Generation};
-use evidence::manifest::Origin;
 use evidence::order::*;
-use evidence::seal::Identity;
-use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
 
 use super::*;
+use crate::{collections, orders};
 
 /// One enrolment of an endpoint, and perhaps one collection from it under an order of its own.
 #[derive(Debug, Clone, Copy)]
@@ -138,57 +136,38 @@ impl Recipe<'_> {
         for (number, machine) in collecting.enumerate() {
             let time = |step: usize| format!("11:30:{:02}", 1 + 5 * number + step);
             let nonce = FixedBytes([machine.key; 16]);
-            let target = Target {
-                endpoint: machine.endpoint.parse().unwrap(),
-                generation: machine.generation(),
-                evidence_key: key(machine.key).public().fingerprint(),
-            };
-            let targets = TargetSet::new(vec![target]).unwrap();
-            let order = Order {
+            let target = orders::target(machine.endpoint, machine.generation, &key(machine.key).public());
+            let targets = TargetSet::new(vec![target.clone()]).unwrap();
+            let asked = Order {
                 nonce,
                 issued: at("11:30:00"),
                 targets_count: targets.count(),
                 targets_root: targets.root(),
                 ..self.order_under(roster)
             };
-            let order = sign(&order, &[ALICE]);
+            let order = sign(&asked, &[ALICE]);
             let id = order.digest();
             put(files, &format!("orders/{id}"), &order);
             let proof = evidence::bundle::target_proof(&targets, &machine.endpoint.parse().unwrap());
             files.insert(format!("orders/{id}.targets/{}.json", machine.endpoint), proof.unwrap().unwrap());
-            let approval = Approval {
-                type_: ApprovalType,
-                deployment: "acme".parse().unwrap(),
-                order: id,
-                approver: "bob".parse().unwrap(),
-                at: at("11:30:01"),
-                decision: Decision::Approve,
-            };
-            let approval = sign(&approval, &[BOB]);
+            let approval = sign(&orders::approval(id, at("11:30:01")), &[BOB]);
             put(files, &format!("approvals/{}", approval.digest()), &approval);
 
-            let collection = collection_id(&id, &key(machine.key).public().fingerprint(), 1, &nonce);
-            let delegation = Delegation {
-                type_: DelegationType,
-                deployment: "acme".parse().unwrap(),
-                endpoint: machine.endpoint.parse().unwrap(),
-                generation: machine.generation(),
-                order: id,
-                attempt: 1,
-                collection,
-                sealer: key(self.sealer).public(),
-                at: machine.at("11:30:02"),
-                nonce,
-            };
-            let identity =
-                Identity { deployment: delegation.deployment.clone(), collection, order: id, attempt: 1 };
+            let (begun, ended) = (machine.at("11:30:02"), machine.at("11:30:03"));
+            let sealer = key(self.sealer).public();
+            let delegation = collections::delegation(&target, id, 1, sealer, begun, nonce);
+            let (collection, identity) = (delegation.collection, collections::identity(&delegation));
             let container = Forge::new(identity, self.sealer, self.odd_file, &[0; 1000], vec![], 1).build();
             let started = sign(&delegation, &[machine.signs]);
-            let mut document = manifest(&delegation, started.digest(), &container, self.limitation);
-            if let Origin::Endpoint(origin) = &mut document.origin {
-                origin.evidence_key = key(machine.key).public();
-            }
-            (document.begun, document.ended) = (machine.at("11:30:02"), machine.at("11:30:03"));
+            let mut document = collections::manifest(
+                &delegation,
+                started.digest(),
+                key(machine.key).public(),
+                &asked,
+                [begun, ended],
+                &container.summary,
+            );
+            document.limitations = vec![self.limitation.into()];
             document.clock.offset_ms = Some(machine.ahead_ms());
             let stored = sign(&document, &[self.sealer, machine.signs]);
             let folder = format!("evidence/{collection}");

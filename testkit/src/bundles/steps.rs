@@ -6,15 +6,13 @@ use evidence::enrolment::{AgentBuild, EnrolmentType};
 use evidence::entry::{EntryType, pairs};
 use evidence::id::{Chain, Generation};
 use evidence::json;
-use evidence::order::{ApprovalType, Decision};
-use evidence::seal::Identity;
-use evidence::seal::delegation::{DelegationType, collection_id};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 
 use super::*;
 use crate::chains::{Chains, Hands};
 use crate::log::Log;
+use crate::{collections, orders};
 
 impl Recipe<'_> {
     /// Runs all steps.
@@ -69,17 +67,7 @@ impl Recipe<'_> {
             format!("orders/{}.targets/web-03.json", order.digest()),
             json::to_document(&proof).unwrap(),
         );
-        let mut paper = Paper {
-            document: Approval {
-                type_: ApprovalType,
-                deployment: "acme".parse().unwrap(),
-                order: order.digest(),
-                approver: "bob".parse().unwrap(),
-                at: at("09:35:00"),
-                decision: Decision::Approve,
-            },
-            keys: vec![BOB],
-        };
+        let mut paper = Paper { document: orders::approval(order.digest(), at("09:35:00")), keys: vec![BOB] };
         (self.approval)(&mut paper);
         let approval = sign(&paper.document, &paper.keys);
         put(&mut files, &format!("approvals/{}", approval.digest()), &approval);
@@ -87,26 +75,11 @@ impl Recipe<'_> {
         let mut made = Vec::new();
         for attempt in [1_u32, 2] {
             let nonce = FixedBytes([u8::try_from(attempt).unwrap(); 16]);
-            let collection =
-                collection_id(&order.digest(), &key(EVIDENCE).public().fingerprint(), attempt, &nonce);
-            let delegation = Delegation {
-                type_: DelegationType,
-                deployment: "acme".parse().unwrap(),
-                endpoint: "web-03".parse().unwrap(),
-                generation: Generation::FIRST,
-                order: order.digest(),
-                attempt,
-                collection,
-                sealer: key(self.sealer).public(),
-                at: at("10:00:00"),
-                nonce,
-            };
-            let identity = Identity {
-                deployment: delegation.deployment.clone(),
-                collection,
-                order: delegation.order,
-                attempt: attempt.into(),
-            };
+            let web = orders::target("web-03", 1, &key(EVIDENCE).public());
+            let sealer = key(self.sealer).public();
+            let delegation =
+                collections::delegation(&web, order.digest(), attempt, sealer, at("10:00:00"), nonce);
+            let (collection, identity) = (delegation.collection, collections::identity(&delegation));
             // The first attempt was cut off after two of its segments. The second has two segments in all.
             let (long, cuts, keep) = if attempt == 1 {
                 (&vec![0; 2_200_000], vec![1, 1], 2)
@@ -133,10 +106,16 @@ impl Recipe<'_> {
             made.push((collected.delegation.document, signed, container.1));
         }
         let [first, second] = made.as_slice() else { panic!("two attempts") };
-        let mut paper = Paper {
-            document: manifest(&second.0, second.1.digest(), &second.2, self.limitation),
-            keys: vec![self.sealer, EVIDENCE],
-        };
+        let document = collections::manifest(
+            &second.0,
+            second.1.digest(),
+            key(EVIDENCE).public(),
+            &self.order_under(rosters.last().unwrap()),
+            [at("10:00:00"), at("10:01:00")],
+            &second.2.summary,
+        );
+        let document = Manifest { limitations: vec![self.limitation.into()], ..document };
+        let mut paper = Paper { document, keys: vec![self.sealer, EVIDENCE] };
         (self.manifest)(&mut paper);
         let manifest = sign(&paper.document, &paper.keys);
         put(&mut files, &format!("evidence/{}/manifest", second.0.collection), &manifest);

@@ -15,6 +15,7 @@ use proto::{service, v1};
 
 use super::{Collector, der, nonce};
 use crate::clock::now;
+use crate::orders;
 
 /// An enrolled endpoint.
 pub struct Endpoint {
@@ -71,11 +72,7 @@ impl Endpoint {
 
     /// The endpoint as an order names it.
     pub fn target(&self) -> Target {
-        Target {
-            endpoint: self.name.parse().unwrap(),
-            generation: self.generation,
-            evidence_key: self.evidence.public().fingerprint(),
-        }
+        orders::target(&self.name, self.generation.number(), &self.evidence.public())
     }
 }
 

@@ -1,25 +1,17 @@
 //! Orders of a responder, and checks of the collector's proofs about them.
 
-use evidence::digest::Digest;
 use evidence::entry::Entry;
-use evidence::order::{Limits, Order, OrderType, Plan, ProcessesStep, ProfileRef, Step, TargetSet};
-use evidence::roster::Roster;
+use evidence::order::{Limits, Order, Plan, ProcessesStep, Step, TargetSet};
 use evidence::signed::Signed;
 use proto::{service, v1};
 
-use super::{Collector, DEPLOYMENT, Endpoint, Session, nonce};
+use super::{Collector, Endpoint, Session, nonce};
 use crate::clock::{later, now};
+use crate::orders;
 
-/// Generous limits.
+/// Limits with fewer items than a test can make.
 pub fn limits() -> Limits {
-    Limits {
-        wall_s: 3600,
-        stored_bytes: 1 << 30,
-        plain_bytes: 1 << 32,
-        item_bytes: 1 << 30,
-        items: 1000,
-        cpu_pct: 100,
-    }
+    Limits { items: 1000, ..orders::LIMITS }
 }
 
 /// A plan of two steps. It is sensitive if `environ` is true.
@@ -30,23 +22,11 @@ pub fn plan(environ: bool) -> Plan {
 /// An order of ada for these endpoints.
 pub fn order(lab: &Collector, incident: &str, targets: &TargetSet, plan: Plan) -> Order {
     Order {
-        type_: OrderType,
-        deployment: DEPLOYMENT.parse().unwrap(),
         incident: incident.parse().unwrap(),
         nonce: nonce(),
-        issuer: "ada".parse().unwrap(),
-        issued: now(),
         expires: later(3600),
-        attempts: 3,
-        roster_version: lab.roster.read::<Roster>().unwrap().version,
-        roster_sha256: lab.roster.digest(),
-        targets_count: targets.count(),
-        targets_root: targets.root(),
-        profile: ProfileRef { name: "test".into(), version: "1".into(), sha256: Digest::ZERO },
-        purpose: "To see what happened".into(),
-        sensitivity: plan.sensitivity(),
         limits: limits(),
-        plan,
+        ..orders::order(&lab.roster, targets, plan, now())
     }
 }
 

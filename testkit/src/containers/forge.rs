@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use evidence::container::{Clocks, ContainerSummary, Params, SeekTable};
+use evidence::container::{Clocks, ContainerSummary, SeekTable};
 use evidence::digest::Digest;
 use evidence::frames::{FRAME_BYTES, compress_frame};
 use evidence::item::ItemRecord;
 use evidence::seal::{self, Identity, Seal, SealHeader, SealType};
 use evidence::time::FileTime;
 
-use super::lab::Lab;
+use super::lab::{Lab, params_of};
 use super::{file, records_of, stream, time};
 use crate::people::key;
 
@@ -56,17 +56,8 @@ fn seen(mut record: ItemRecord) -> ItemRecord {
 
 /// Writes one item of each kind, a file with a given name, a long file, and a stream.
 fn write(identity: &Identity, sealer: u8, odd_file: &str, long: &[u8]) -> (Vec<u8>, Vec<ItemRecord>) {
-    let params = Params {
-        deployment: identity.deployment.clone(),
-        collection: identity.collection,
-        order: identity.order,
-        attempt: identity.attempt,
-        level: 1,
-        lanes: 1,
-        salt_seed: [9; 32],
-    };
     let clocks = Clocks { wall: wall(), boot: time(4242, 17) };
-    let mut lab = Lab::of(params, key(sealer), begun(), clocks);
+    let mut lab = Lab::of(params_of(identity.clone()), key(sealer), begun(), clocks);
     lab.one_of_each(b"/etc/hard1", seen);
     lab.whole(seen(file(odd_file.as_bytes(), 12)), b"other words\n").unwrap();
     lab.whole(seen(file(b"/etc/zeros", long.len() as u64)), long).unwrap();

@@ -39,14 +39,18 @@ pub fn identity() -> Identity {
 }
 
 pub fn params(lanes: usize) -> Params {
-    let id = identity();
+    Params { lanes, ..params_of(identity()) }
+}
+
+/// The parameters of a container with this identity.
+pub fn params_of(identity: Identity) -> Params {
     Params {
-        deployment: id.deployment,
-        collection: id.collection,
-        order: id.order,
-        attempt: id.attempt,
+        deployment: identity.deployment,
+        collection: identity.collection,
+        order: identity.order,
+        attempt: identity.attempt,
         level: 1,
-        lanes,
+        lanes: 1,
         salt_seed: [9; 32],
     }
 }
@@ -73,6 +77,11 @@ impl Lab {
         Self::of(params(lanes), signer(), begun(), clocks())
     }
 
+    /// A writer of the container with this identity.
+    pub fn named(identity: Identity, sealer: SigningKey) -> Self {
+        Self::of(params_of(identity), sealer, begun(), clocks())
+    }
+
     /// A writer of another container. It takes items at `begun` and seals segments at `clocks`.
     pub fn of(params: Params, sealer: SigningKey, begun: FileTime, clocks: Clocks) -> Self {
         let writer = Writer::new(params, sealer).unwrap();
@@ -93,6 +102,22 @@ impl Lab {
             self.poll();
         }
         self.end(MemberEnd::ok(after, self.begun))
+    }
+
+    /// Writes whole files with these contents.
+    pub fn files<P: AsRef<[u8]>>(mut self, files: &[(P, Vec<u8>)]) -> Self {
+        for (path, content) in files {
+            self.whole(file(path.as_ref(), content.len() as u64), content).unwrap();
+        }
+        self
+    }
+
+    /// Adds another name of a file. `record` is what was seen under that name.
+    pub fn hard_link(&mut self, holder: &ItemRecord, mut record: ItemRecord) -> ItemRecord {
+        record.before = holder.before.clone();
+        record.link = Some(Link { n: holder.n, member: holder.member.clone().unwrap() });
+        record.sha256 = holder.sha256;
+        self.add(record).unwrap()
     }
 
     pub fn end(&mut self, end: MemberEnd) -> Result<ItemRecord, WriteError> {
@@ -122,11 +147,7 @@ impl Lab {
         let mut hello = seen(file(b"/etc/hello", 12));
         hello.before.as_mut().unwrap().nlink = 2;
         let hello = self.whole(hello, b"hello world\n").unwrap();
-        let mut hard = seen(file(hard_link, 12));
-        hard.before = hello.before.clone();
-        hard.link = Some(Link { n: hello.n, member: hello.member.clone().unwrap() });
-        hard.sha256 = hello.sha256;
-        self.add(hard).unwrap();
+        self.hard_link(&hello, seen(file(hard_link, 12)));
         self.add(seen(symlink(b"/etc/soft", b"../etc/hello"))).unwrap();
         self.only(seen(denied(b"/etc/shadow")));
         self.writer.begin_member(seen(file(b"/etc/torn", 1500))).unwrap();
