@@ -8,12 +8,13 @@ use agent::collect::plan;
 use agent::platform::{self, SystemClock};
 use agent::reader;
 use agent::sealer::intake::{self, SegmentSink, Summary};
-use evidence::container::{self, Expect, SealedSegment, SeekTable, Verifier, read_item};
-use evidence::digest::Digest;
+use evidence::container::{SealedSegment, SeekTable, read_item};
 use evidence::item::{AtimeMethod, ItemRecord};
-use evidence::keys::SigningKey;
-use evidence::order::{FilesStep, Limits, OnLarger, Step};
-use evidence::seal::{Identity, Seal};
+use evidence::order::{Limits, Step};
+use testkit::containers::lab::verify_parts;
+pub use testkit::containers::lab::{params, signer};
+use testkit::orders;
+pub use testkit::orders::files;
 
 /// Everything a test wants to know of a collection.
 pub struct Run {
@@ -35,14 +36,8 @@ pub struct Plan {
     pub is_viewed: bool,
 }
 
-pub const LIMITS: Limits = Limits {
-    wall_s: 600,
-    stored_bytes: 1 << 32,
-    plain_bytes: 1 << 34,
-    item_bytes: 1 << 40,
-    items: 1 << 20,
-    cpu_pct: 100,
-};
+/// Sparse files are longer than other items.
+pub const LIMITS: Limits = Limits { item_bytes: 1 << 40, ..orders::LIMITS };
 
 impl Plan {
     pub fn of(root: &Path, steps: Vec<Step>) -> Self {
@@ -73,7 +68,7 @@ impl Plan {
             deny: self.deny,
             processes: self.processes,
         };
-        let params = plan::Params { steps: self.steps.clone(), scope };
+        let plan_params = plan::Params { steps: self.steps.clone(), scope };
         let handles = reader::Handles {
             root: view.directory,
             proc: platform::proc_view().unwrap().0,
@@ -86,42 +81,16 @@ impl Plan {
                 .collect(),
         };
         let collectors = self.steps.iter().map(|step| step.collector().to_owned()).collect();
-        let params_sealer = intake::Params { container: container_params(), collectors, limits: self.limits };
+        let sealer_params = intake::Params { container: params(2), collectors, limits: self.limits };
         let sockets = intake::Sockets { reader: sealer_end, check: ask_end };
         let summary = std::thread::scope(|scope| {
-            let reading = scope.spawn(move || plan::run(&params, handles, None, &SystemClock));
-            let summary = intake::run(sockets, params_sealer, signer(), sink, &SystemClock).unwrap();
+            let reading = scope.spawn(move || plan::run(&plan_params, handles, None, &SystemClock));
+            let summary = intake::run(sockets, sealer_params, signer(), sink, &SystemClock).unwrap();
             let read = reading.join().unwrap();
             assert!(read.is_ok() || summary.limit.is_some(), "{read:?}");
             summary
         });
         Run::verified(summary, &sink.segments)
-    }
-}
-
-pub fn files(globs: &[&str]) -> Step {
-    Step::Files(FilesStep {
-        paths: globs.iter().map(|glob| glob.parse().unwrap()).collect(),
-        exclude: Vec::new(),
-        item_bytes: 1 << 40,
-        one_filesystem: false,
-        on_larger: OnLarger::Skip,
-    })
-}
-
-pub fn signer() -> SigningKey {
-    SigningKey::from_seed(&[7; 32])
-}
-
-pub fn container_params() -> container::Params {
-    container::Params {
-        deployment: "test".parse().unwrap(),
-        collection: Digest([1; 32]),
-        order: Digest([2; 32]),
-        attempt: 1,
-        level: 1,
-        lanes: 2,
-        salt_seed: [3; 32],
     }
 }
 
@@ -141,30 +110,12 @@ impl SegmentSink for Kept {
 impl Run {
     /// Verifies the container as a stranger would, and takes its records.
     pub fn verified(summary: Summary, segments: &[SealedSegment]) -> Self {
-        let params = container_params();
-        let identity = Identity {
-            deployment: params.deployment,
-            collection: params.collection,
-            order: params.order,
-            attempt: params.attempt,
-        };
-        let expect = Expect { identity, sealer: signer().public(), limits: container::Limits::NONE };
-        let mut verifier = Verifier::new(expect).unwrap();
-        let mut records = Vec::new();
-        let mut bytes = Vec::new();
-        let mut table = SeekTable::new();
-        for segment in segments {
-            Seal::parse(&segment.seal).unwrap().verify(&signer().public()).unwrap();
-            verifier
-                .segment(&segment.seal, &segment.bytes, &mut |record| records.push(record.clone()))
-                .unwrap();
-            bytes.extend_from_slice(&segment.bytes);
-            if segment.header.is_final {
-                let len = SeekTable::table_len(&segment.bytes[segment.bytes.len() - 9..]).unwrap();
-                table = SeekTable::parse(&segment.bytes[segment.bytes.len() - len..]).unwrap();
-            }
-        }
-        assert_eq!(verifier.finish().unwrap(), summary.container);
+        let parts = segments.iter().map(|segment| (segment.seal.as_slice(), segment.bytes.as_slice()));
+        let (container, records) = verify_parts(parts).unwrap();
+        assert_eq!(container, summary.container);
+        let bytes = segments.iter().flat_map(|segment| segment.bytes.iter().copied()).collect::<Vec<_>>();
+        let len = SeekTable::table_len(&bytes[bytes.len() - 9..]).unwrap();
+        let table = SeekTable::parse(&bytes[bytes.len() - len..]).unwrap();
         Self { summary, records, container: bytes, table }
     }
 
@@ -244,27 +195,6 @@ pub fn is_root(test: &str) -> bool {
 pub fn must(command: &str) {
     let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-impl Run {
-    /// Verifies a container given as seal, segment, seal, segment, …
-    pub fn of_blobs(blobs: &[Vec<u8>]) -> Vec<ItemRecord> {
-        let params = container_params();
-        let identity = Identity {
-            deployment: params.deployment,
-            collection: params.collection,
-            order: params.order,
-            attempt: params.attempt,
-        };
-        let expect = Expect { identity, sealer: signer().public(), limits: container::Limits::NONE };
-        let mut verifier = Verifier::new(expect).unwrap();
-        let mut records = Vec::new();
-        for pair in blobs.chunks_exact(2) {
-            verifier.segment(&pair[0], &pair[1], &mut |record| records.push(record.clone())).unwrap();
-        }
-        verifier.finish().unwrap();
-        records
-    }
 }
 
 /// A child that ends with the test.

@@ -155,7 +155,7 @@ fn a_lost_reader_ends_in_a_finished_container() {
     drop(reader_end);
     let mut sink = crate::bench::Kept::default();
     let params = agent::sealer::intake::Params {
-        container: crate::bench::container_params(),
+        container: crate::bench::params(2),
         collectors: vec!["host".to_owned(), "files".to_owned()],
         limits: LIMITS,
     };

@@ -11,9 +11,10 @@ use cage::Profile;
 use cage::datagram::{self, Form};
 use evidence::item::AtimeMethod;
 use evidence::order::{ProcessesStep, Step};
+use testkit::containers::lab::verify_parts;
 use testkit::wait;
 
-use crate::bench::{self, Kept, LIMITS, Run, Sleeper, files, is_root};
+use crate::bench::{self, Kept, LIMITS, Sleeper, files, is_root};
 
 /// Runs `body` confined by `profile` in a child and gives back the lines it said.
 fn confined(profile: Profile, body: impl FnOnce() -> Vec<String>) -> Vec<String> {
@@ -174,11 +175,8 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
         let (reader, check, out) = (next(), next(), next());
         let said = match cage::enter(Profile::Sealer) {
             Ok(()) => {
-                let params = agent::sealer::intake::Params {
-                    container: bench::container_params(),
-                    collectors,
-                    limits: LIMITS,
-                };
+                let params =
+                    agent::sealer::intake::Params { container: bench::params(2), collectors, limits: LIMITS };
                 let sockets = agent::sealer::intake::Sockets { reader, check };
                 let mut sink = Kept::default();
                 let done =
@@ -215,7 +213,8 @@ fn confined_reader_and_sealer_collect_a_whole_plan() {
     drop((reading, sealing));
     assert_eq!(read, ["run: ok"], "{sealed:?}");
     assert!(sealed[0].starts_with("complete true"), "{sealed:?}");
-    let records = Run::of_blobs(&blobs);
+    let parts = blobs.chunks_exact(2).map(|pair| (pair[0].as_slice(), pair[1].as_slice()));
+    let (_, records) = verify_parts(parts).unwrap();
     // What root itself may not read here (process 1 of some containers) is no failure of the two capabilities.
     let refused_to_root = |path: &str| {
         let process = path.split('/').nth(2).unwrap_or_default();

@@ -10,10 +10,11 @@ use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::manifest::{CollectionResult, Manifest};
 use evidence::order::Order;
-use evidence::seal::Identity;
 use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use proto::v1;
+use testkit::containers::noise;
+use testkit::{collections, packages};
 
 use crate::lab::*;
 
@@ -22,13 +23,6 @@ fn bytes(file: OwnedFd) -> Vec<u8> {
     file.rewind().unwrap();
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).unwrap();
-    bytes
-}
-
-/// Bytes that do not compress.
-fn noise(len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    getrandom::fill(&mut bytes).unwrap();
     bytes
 }
 
@@ -59,20 +53,9 @@ impl<'lab> Collector<'lab> {
         let delegation = Delegation::verify(&delegation_signed, &lab.evidence_key().public()).unwrap();
         assert_eq!(delegation.attempt, answer.attempt);
         let expect = Expect {
-            identity: Identity {
-                deployment: DEPLOYMENT.parse().unwrap(),
-                collection: delegation.collection,
-                order: delegation.order,
-                attempt: u64::from(delegation.attempt),
-            },
+            identity: collections::identity(&delegation),
             sealer: delegation.sealer.clone(),
-            limits: Limits {
-                stored_bytes: 1 << 40,
-                plain_bytes: 1 << 40,
-                item_bytes: 1 << 40,
-                logical_bytes: 1 << 40,
-                items: 1 << 30,
-            },
+            limits: Limits::NONE,
         };
         let verifier = Verifier::new(expect).unwrap();
         let signed = sign(&order, &[ADA]);
@@ -161,7 +144,8 @@ impl<'lab> Collector<'lab> {
             ("order", self.signed.digest().to_string()),
         ];
         let refs = refs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let entry = entry(EntryType::CollectionStored, &self.order, manifest, refs);
+        let entry = packages::entry(now(), EntryType::CollectionStored, &self.order, manifest, refs);
+        let entry = entry.encode().unwrap();
         let mut log = self.lab.log.borrow_mut();
         let index = log.append(&entry);
         v1::ProvenEntry { entry: entry.into(), proof: log.proof(index).into() }
@@ -226,14 +210,9 @@ fn from_order_to_receipt_every_byte_verifies() {
 
 /// A verifier to leave behind where one is taken out.
 fn collector_verifier(collector: &Collector<'_>) -> Verifier {
-    let identity = Identity {
-        deployment: DEPLOYMENT.parse().unwrap(),
-        collection: collector.delegation.collection,
-        order: collector.delegation.order,
-        attempt: 1,
-    };
-    let limits = Limits { stored_bytes: 1, plain_bytes: 1, item_bytes: 1, logical_bytes: 1, items: 1 };
-    Verifier::new(Expect { identity, sealer: collector.delegation.sealer.clone(), limits }).unwrap()
+    let delegation = &collector.delegation;
+    let (identity, sealer) = (collections::identity(delegation), delegation.sealer.clone());
+    Verifier::new(Expect { identity, sealer, limits: Limits::NONE }).unwrap()
 }
 
 #[test]

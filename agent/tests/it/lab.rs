@@ -14,18 +14,19 @@ use agent::warden::{self, LinkSource, Settings, WardenError};
 use cage::channel;
 use certs::request::TlsKey;
 use evidence::digest::Digest;
-use evidence::entry::{ActLocation, Entry, EntryType, EntryVersion, Envelope};
 use evidence::id::Generation;
 use evidence::keys::SigningKey;
 use evidence::order::*;
 use evidence::roster::*;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
-use ledger::KeyType;
+use ledger::{KeyType, NoteSigner};
 use proto::v1;
 use rustls::pki_types::CertificateDer;
 pub use testkit::clock::{ago, later, now};
 use testkit::log::Log;
+use testkit::orders;
+use testkit::packages;
 use testkit::people::{self, person};
 pub use testkit::people::{key, sign};
 pub use testkit::wait::{self, PATIENCE};
@@ -43,9 +44,7 @@ pub fn authority() -> AuthoritySet {
 
 /// The log: an append-only list and a key.
 pub fn log(key: u8) -> Log {
-    let mut log = Log::new("exhibit/acme", key);
-    log.leaves.extend((0..3_u8).map(|number| ledger::leaf_hash(&[number])));
-    log
+    Log::of(NoteSigner::new("exhibit/acme", &[key; 32]).unwrap(), &[&[0], &[1], &[2]])
 }
 
 pub struct Lab {
@@ -124,45 +123,21 @@ impl Lab {
         key(EVIDENCE)
     }
 
-    pub fn target(&self) -> Target {
-        let evidence_key = key(EVIDENCE).public().fingerprint();
-        Target { endpoint: "web-03".parse().unwrap(), generation: Generation::FIRST, evidence_key }
-    }
-
     fn targets(&self) -> TargetSet {
-        let other = Target { endpoint: "db-01".parse().unwrap(), ..self.target() };
-        TargetSet::new(vec![other, self.target()]).unwrap()
+        let target = |name| orders::target(name, 1, &key(EVIDENCE).public());
+        TargetSet::new(vec![target("db-01"), target("web-03")]).unwrap()
     }
 
     /// An order for everything below the lab's root.
     pub fn order(&self) -> Order {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).unwrap();
+        let roster = sign(&self.roster, &[AUTHORITY]);
+        let plan = Plan::new(vec![orders::files(&["/data/**"])]);
         Order {
-            type_: OrderType,
-            deployment: DEPLOYMENT.parse().unwrap(),
-            incident: "INC-2026-0007".parse().unwrap(),
             nonce: FixedBytes(nonce),
-            issuer: "ada".parse().unwrap(),
-            issued: ago(60),
             expires: later(3600),
-            attempts: 3,
-            roster_version: 1,
-            roster_sha256: sign(&self.roster, &[AUTHORITY]).digest(),
-            targets_count: 2,
-            targets_root: self.targets().root(),
-            profile: ProfileRef { name: "test".into(), version: "1".into(), sha256: Digest([8; 32]) },
-            purpose: "suspicious logins".into(),
-            sensitivity: Sensitivity::Normal,
-            limits: Limits {
-                wall_s: 600,
-                stored_bytes: 8 << 30,
-                plain_bytes: 64 << 30,
-                item_bytes: 2 << 30,
-                items: 1_000_000,
-                cpu_pct: 100,
-            },
-            plan: files(&["/data/**"]),
+            ..orders::order(&roster, &self.targets(), plan, ago(60))
         }
     }
 
@@ -174,15 +149,9 @@ impl Lab {
     pub fn package_with(&self, order: &Order, signed: &Signed, approvals: &[Signed]) -> v1::OrderPackage {
         let mut log = self.log.borrow_mut();
         let from = self.kept();
-        let refs = |roster: bool| {
-            let mut refs = vec![("order".to_owned(), signed.digest().to_string())];
-            if roster {
-                refs.push(("roster".to_owned(), order.roster_sha256.to_string()));
-            }
-            refs
-        };
-        let entries: Vec<Vec<u8>> = std::iter::once(entry(EntryType::OrderIssued, order, signed, refs(true)))
-            .chain(approvals.iter().map(|one| entry(EntryType::OrderApproved, order, one, refs(false))))
+        let entries: Vec<Vec<u8>> = packages::entries(now(), order, signed, approvals)
+            .iter()
+            .map(|entry| entry.encode().unwrap())
             .collect();
         let indexes: Vec<u64> = entries.iter().map(|entry| log.append(entry)).collect();
         let mut proven = entries.iter().zip(indexes).map(|(entry, index)| v1::ProvenEntry {
@@ -304,46 +273,8 @@ pub fn roster() -> Roster {
     people::roster(DEPLOYMENT, authority(), persons, ago(86_400), later(86_400 * 20))
 }
 
-pub fn files(paths: &[&str]) -> Plan {
-    Plan::new(vec![Step::Files(FilesStep {
-        paths: paths.iter().map(|path| path.parse().unwrap()).collect(),
-        exclude: vec![],
-        item_bytes: 1 << 40,
-        one_filesystem: false,
-        on_larger: OnLarger::Skip,
-    })])
-}
-
 pub fn approval(order: &Signed, by: u8) -> Signed {
-    let approval = Approval {
-        type_: ApprovalType,
-        deployment: DEPLOYMENT.parse().unwrap(),
-        order: order.digest(),
-        approver: "bob".parse().unwrap(),
-        at: ago(30),
-        decision: Decision::Approve,
-    };
-    sign(&approval, &[by])
-}
-
-pub fn entry(kind: EntryType, order: &Order, act: &Signed, refs: Vec<(String, String)>) -> Vec<u8> {
-    let is_digest = matches!(kind, EntryType::OrderIssued | EntryType::CollectionStored);
-    let entry = Entry {
-        envelope: Envelope {
-            entry: EntryVersion,
-            deployment: DEPLOYMENT.parse().unwrap(),
-            type_: kind,
-            incident: order.incident.clone().into(),
-            seq: 1,
-            prev: Digest([7; 32]),
-            time: now(),
-            event: act.digest(),
-            refs,
-            act: if is_digest { ActLocation::Digest } else { ActLocation::Inline },
-        },
-        act: (!is_digest).then(|| act.clone().into()),
-    };
-    entry.encode().unwrap()
+    sign(&orders::approval(order.digest(), ago(30)), &[by])
 }
 
 /// The link's end, in the hands of a test.

@@ -3,13 +3,11 @@
 
 use agent::message::from_link;
 use evidence::entry::EntryType;
-use evidence::entry::act::{Act, ActNonce, ActType};
-use evidence::id::Actor;
 use evidence::order::{Order, Plan, ProcessesStep, Sensitivity, Step};
-use evidence::roster::Roster;
 use evidence::signed::Signed;
-use evidence::text::FixedBytes;
 use proto::v1;
+use testkit::chains::act;
+use testkit::people;
 
 use crate::lab::*;
 
@@ -68,11 +66,8 @@ fn cases() -> Vec<(&'static str, &'static str, Make, &'static str)> {
             "an order under a roster nobody signed",
             "",
             |lab| {
-                let forged = Roster {
-                    version: 2,
-                    previous: Some(sign(&lab.roster, &[1]).digest()),
-                    ..lab.roster.clone()
-                };
+                let (first, digest) = (&lab.roster, sign(&lab.roster, &[1]).digest());
+                let forged = people::next_roster(first, digest, first.issued, first.not_after);
                 let forged = sign(&forged, &[MALLORY]);
                 let mut package = changed(lab, |order| {
                     order.roster_version = 2;
@@ -286,18 +281,9 @@ fn a_proof_from_an_older_checkpoint_is_asked_for_again_once() {
 }
 
 fn cancellation(order: &Signed, by: u8) -> v1::CancelOrder {
-    let act = Act {
-        type_: ActType,
-        deployment: DEPLOYMENT.parse().unwrap(),
-        act: EntryType::OrderCancelled,
-        incident: "INC-2026-0007".parse::<evidence::id::IncidentId>().unwrap().into(),
-        at: now(),
-        by: Actor::Person("ada".parse().unwrap()),
-        refs: vec![("order".into(), order.digest().to_string())],
-        fields: vec![],
-        detail: None,
-        nonce: ActNonce::Once(FixedBytes([1; 16])),
-    };
+    let refs = [("order".to_owned(), order.digest().to_string())];
+    let incident = "INC-2026-0007".parse().unwrap();
+    let act = act(EntryType::OrderCancelled, &incident, now(), "person:ada", &refs);
     v1::CancelOrder { order: order.digest().to_string(), act: Some((&sign(&act, &[by])).into()) }
 }
 

@@ -4,6 +4,8 @@ use std::os::fd::AsFd as _;
 
 use evidence::container::SealedSegment;
 use evidence::item::ItemError;
+use testkit::containers::lab;
+use testkit::orders::LIMITS;
 
 use super::*;
 use crate::platform::SystemClock;
@@ -24,29 +26,13 @@ fn run_with(plan: &[&str], act: impl FnOnce(&OwnedFd)) -> Summary {
     act(&reader_end);
     drop((reader_end, check_end));
     let params = Params {
-        container: container::Params {
-            deployment: "test".parse().unwrap(),
-            collection: Digest([1; 32]),
-            order: Digest([2; 32]),
-            attempt: 1,
-            level: 1,
-            lanes: 1,
-            salt_seed: [3; 32],
-        },
+        container: lab::params(1),
         collectors: plan.iter().map(|name| (*name).to_owned()).collect(),
-        limits: Limits {
-            wall_s: 600,
-            stored_bytes: 1 << 32,
-            plain_bytes: 1 << 32,
-            item_bytes: 1 << 32,
-            items: 1 << 20,
-            cpu_pct: 100,
-        },
+        limits: LIMITS,
     };
     let mut sink = Counted(0);
-    let summary =
-        run(Sockets { reader, check }, params, SigningKey::from_seed(&[7; 32]), &mut sink, &SystemClock)
-            .unwrap();
+    let sockets = Sockets { reader, check };
+    let summary = run(sockets, params, lab::signer(), &mut sink, &SystemClock).unwrap();
     assert_eq!(sink.0, summary.container.segments);
     summary
 }
