@@ -58,4 +58,4 @@ pub fn origin(deployment: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

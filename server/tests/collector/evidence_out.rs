@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use evidence::container::{Expect, Limits as ContainerLimits, MemberEnd, Verifier};
+use evidence::container::{Expect, Limits as ContainerLimits, Verifier};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;
-use evidence::item::{Device, ItemRecord, Kind, Link, RawBytes, Stage, Stat};
-use evidence::seal::{Identity, Seal};
+use evidence::item::{ItemRecord, Stage};
+use evidence::seal::Seal;
 use proto::v1::read_response::Message;
 use proto::{service, v1};
+use testkit::collections;
+use testkit::containers::lab::Built;
+use testkit::containers::{file, symlink};
 
 use crate::container::*;
 use crate::evidence_in::*;
@@ -85,41 +88,13 @@ async fn an_item_is_read_whole_and_the_read_is_recorded_before_its_first_byte() 
 fn attempt_with_links(endpoint: &Endpoint, order: &evidence::signed::Signed) -> Attempt {
     let (document, delegation, sealer) = delegate(endpoint, order, 1);
     let content = b"one file, two names\n".to_vec();
-    let stat = |mode, nlink| Stat {
-        dev: Device { major: 8, minor: 1 },
-        ino: 7,
-        mode,
-        nlink,
-        uid: 0,
-        gid: 0,
-        size: content.len() as u64,
-        blocks: 8,
-        atime: file_time(1_700_000_000),
-        mtime: file_time(1_700_000_000),
-        ctime: file_time(1_700_000_000),
-        btime: None,
-        attrs: 0,
-    };
-    let record = |kind, path: &str, stat| {
-        let mut record = ItemRecord::new("files", kind, path, file_time(1_800_000_000));
-        record.before = Some(stat);
-        record
-    };
     let mut writer = writer(&document, &sealer);
-    let mut first = record(Kind::File, "/srv/first", stat(0o100_644, 2));
-    first.size = Some(content.len() as u64);
-    writer.begin_member(first).unwrap();
-    writer.write(&content).unwrap();
-    let end = MemberEnd::ok(Some(stat(0o100_644, 2)), file_time(1_800_000_001));
-    let first = writer.end_member(end).unwrap();
-    let mut second = record(Kind::File, "/srv/second", stat(0o100_644, 2));
-    second.link = Some(Link { n: first.n, member: first.member.unwrap() });
-    (second.size, second.sha256) = (first.size, first.sha256);
-    writer.add_member(second).unwrap();
-    let mut symlink = record(Kind::Symlink, "/srv/symlink", stat(0o120_777, 1));
-    symlink.target = Some(RawBytes(b"first".to_vec()));
-    writer.add_member(symlink).unwrap();
-    let (segments, summary) = writer.finish(clocks(101)).unwrap();
+    let mut first = file(b"/srv/first", content.len() as u64);
+    first.before.as_mut().unwrap().nlink = 2;
+    let first = writer.whole(first, &content).unwrap();
+    writer.hard_link(&first, file(b"/srv/second", content.len() as u64));
+    writer.add(symlink(b"/srv/symlink", b"first")).unwrap();
+    let Built { segments, summary, .. } = writer.finish();
     Attempt { delegation, document, sealer, segments, summary, files: vec![("/srv/second".into(), content)] }
 }
 
@@ -323,12 +298,7 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
 fn verify_container(files: &BTreeMap<String, Vec<u8>>, attempt: &Attempt) {
     let collection = attempt.collection();
     let container = &files[&format!("evidence/{collection}/container.tar.zst")];
-    let identity = Identity {
-        deployment: DEPLOYMENT.parse().unwrap(),
-        collection: attempt.document.collection,
-        order: attempt.document.order,
-        attempt: 1,
-    };
+    let identity = collections::identity(&attempt.document);
     let expect = Expect { identity, sealer: attempt.sealer.public(), limits: ContainerLimits::NONE };
     let mut verifier = Verifier::new(expect).unwrap();
     let mut at = 0;

@@ -7,6 +7,7 @@ use evidence::item::{ItemRecord, Kind};
 use evidence::seal::{self, SealHeader};
 use proto::v1;
 use proto::v1::upload_request::Message;
+use testkit::containers::{noise_from, time};
 
 use crate::container::*;
 use crate::lab::*;
@@ -105,8 +106,8 @@ async fn altered_bytes_bombs_and_names_that_leave_the_tree_are_malformed_and_kep
 
     let third = attempt(&scene.web, &scene.signed, 3);
     let frame = compress_frame(&vec![0; FRAME_BYTES], 1).unwrap();
-    let mut record = ItemRecord::new("files", Kind::Dir, b"/etc".to_vec(), file_time(1));
-    record.ended = file_time(1);
+    let mut record = ItemRecord::new("files", Kind::Dir, b"/etc".to_vec(), time(1, 0));
+    record.ended = time(1, 0);
     record.member = Some(b"[root]/../../etc/cron.d/".to_vec().into());
     record.at = Some(0);
     record.data = Some(512);
@@ -127,8 +128,8 @@ async fn other_bytes_for_a_durable_segment_are_a_contradiction_and_both_are_kept
     upload.segment(&attempt.segments[0]).await;
     assert_eq!(upload.position().await.next_index, 1);
     // The same sealer tells another story of segment 0.
-    let other = vec![("/var/log/big".to_owned(), noise(20 << 20, 77))];
-    let (segments, _) = container(&attempt.document, &attempt.sealer, &other);
+    let other = [("/var/log/big", noise_from(77, 20 << 20))];
+    let segments = writer(&attempt.document, &attempt.sealer).files(&other).finish().segments;
     upload.segment(&segments[0]).await;
     assert_eq!(upload.rejected().await.reason, "contradiction");
     assert!(has_entry(&scene, "collection.contradicted").await);
@@ -174,12 +175,12 @@ async fn more_items_than_the_order_allows_end_the_collection_as_interrupted() {
     let mut writer = writer(&document, &sealer);
     for number in 0..u32::try_from(limits().items).unwrap() + 5000 {
         let path = format!("/tmp/{number}");
-        let mut record = ItemRecord::new("files", Kind::File, path.into_bytes(), file_time(1));
-        record.ended = file_time(1);
+        let mut record = ItemRecord::new("files", Kind::File, path.into_bytes(), time(1, 0));
+        record.ended = time(1, 0);
         record.outcome = Outcome::Absent;
-        writer.record_only(record).unwrap();
+        writer.only(record);
     }
-    let (segments, _) = writer.finish(clocks(5)).unwrap();
+    let segments = writer.finish().segments;
     let mut upload = Upload::begin(&scene.lab, &scene.web, &delegation).await;
     upload.position().await;
     upload.segment(&segments[0]).await;

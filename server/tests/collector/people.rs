@@ -12,6 +12,7 @@ use evidence::time::Time;
 use proto::v1::attend_request::Message as Up;
 use proto::v1::attend_response::Message as Down;
 use proto::{convert, service, v1};
+use testkit::orders;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
@@ -111,14 +112,8 @@ async fn an_order_that_needs_two_persons_goes_out_only_when_a_second_one_approve
     }
 
     let decide = |approver: &str, session: &Session, decision| {
-        let approval = Approval {
-            type_: ApprovalType,
-            deployment: DEPLOYMENT.parse().unwrap(),
-            order: signed.digest(),
-            approver: approver.parse().unwrap(),
-            at: now(),
-            decision,
-        };
+        let approver = approver.parse().unwrap();
+        let approval = Approval { approver, decision, ..orders::approval(signed.digest(), now()) };
         v1::ApproveOrderRequest { approval: Some(sign(&approval, &[&session.key]).into()) }
     };
     let mut of_ada = service::order_client(ada.channel.clone());

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use evidence::keys::SigningKey;
 use evidence::log_key::{LogKeyChange, LogKeyError, Reason};
 use evidence::signed::Signed;
 use evidence::time::Time;
@@ -18,6 +17,7 @@ use server::ops::log_key::propose::propose;
 use server::ops::rebuild::rebuild;
 use server::rows::Db;
 use store::Degraded;
+use testkit::people;
 
 fn day() -> Time {
     "2026-11-21T12:00:00.000Z".parse().unwrap()
@@ -54,10 +54,8 @@ fn made(place: &Path) -> Layout {
 }
 
 fn signed(layout: &Layout, change: &LogKeyChange, keys: &[u8]) -> PathBuf {
-    let keys: Vec<SigningKey> = keys.iter().map(|seed| SigningKey::from_seed(&[*seed; 32])).collect();
-    let keys: Vec<&SigningKey> = keys.iter().collect();
     let path = layout.directory.join(format!("signed-{}", change.number));
-    fs_err::write(&path, Signed::sign(change, &keys).unwrap().encode()).unwrap();
+    fs_err::write(&path, people::sign(change, keys).encode()).unwrap();
     path
 }
 
@@ -205,7 +203,7 @@ fn a_change_that_the_authority_did_not_sign_so_is_not_adopted() {
     ];
     for (change, keys) in &wrong {
         if keys.is_empty() {
-            assert!(Signed::sign(change, &[&SigningKey::from_seed(&[1; 32])]).is_err());
+            assert!(Signed::sign(change, &[&people::key(1)]).is_err());
             continue;
         }
         let file = signed(&layout, change, keys);

@@ -8,20 +8,14 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use evidence::entry::act::{Act, ActNonce, ActType};
-use evidence::entry::{ActObject, EntryType};
-use evidence::id::{Actor, Chain};
-use evidence::json;
-use evidence::time::Time;
 use ledger::{Hash, KeyType, NoteSignature, NoteSigner};
-use store::fault::{Fault, FaultDisk};
-use store::{Degraded, DirectoryStore, ReplicationPolicy, Store, StoreIdentity};
+use store::fault::Fault;
 use testkit::wait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::log::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin};
-use crate::rows::{Db, QueueSink};
+use crate::log::ledger::Sequencer;
+use crate::log::ledger::tests::{Machine, WAIT, act};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -161,8 +155,7 @@ async fn held(Shared(witness): Shared<Arc<Witness>>) -> Response {
 
 /// A log on two stores, witnesses, and the chore that asks them.
 struct Lab {
-    directory: tempfile::TempDir,
-    disks: Vec<FaultDisk>,
+    machine: Machine,
     sequencer: Sequencer,
     cosigning: Arc<Cosigning>,
     stop: CancellationToken,
@@ -174,77 +167,22 @@ impl Drop for Lab {
     }
 }
 
-fn act(number: u64) -> PendingEntry {
-    let incident: Chain = format!("INC-2026-{:04}", number % 3).parse().unwrap();
-    let refs = vec![
-        ("object".to_owned(), Digest::of(&number.to_be_bytes()).to_string()),
-        ("person".to_owned(), "ada".to_owned()),
-    ];
-    let document = Act {
-        type_: ActType,
-        deployment: "acme".parse().unwrap(),
-        act: EntryType::EvidenceAccessed,
-        incident: incident.clone(),
-        at: Time::EPOCH,
-        by: Actor::Collector("c1".parse().unwrap()),
-        refs: refs.clone(),
-        fields: Vec::new(),
-        detail: None,
-        nonce: ActNonce::ByContent,
-    };
-    PendingEntry {
-        type_: EntryType::EvidenceAccessed,
-        chain: incident,
-        refs,
-        act: ActObject { document: json::to_document(&document).unwrap(), signatures: Vec::new() },
-        guard: None,
-    }
-}
-
 impl Lab {
     /// `quorum` is the name in the policy's quorum line, of a witness or a group; `groups` holds the lines that define groups.
     async fn new(witnesses: &[(&str, &Arc<Witness>)], groups: &str, quorum: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("db");
-        Db::create(&path).unwrap();
-        let db = Db::open(&path, 2).unwrap();
-        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
-        let disks: Vec<_> = ["device 1:1", "device 1:2"].map(FaultDisk::new).into();
-        for (disk, name) in disks.iter().zip(["one", "two"]) {
-            let identity = StoreIdentity {
-                store: name.into(),
-                deployment: "acme".into(),
-                created: String::from("2026-11-21T00:00:00.000Z"),
-                domain: store::DOMAIN_OF_DEVICE.into(),
-            };
-            drop(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap());
-            stores.push(Arc::new(DirectoryStore::open_on(disk.clone(), name).unwrap()));
-        }
-        let policy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
-        let replicas = Replicas::new(stores, policy, Arc::new(QueueSink(db.clone())));
-        let sequencer = Sequencer::start(SequencerParts {
-            deployment: "acme".parse().unwrap(),
-            db,
-            replicas: replicas.clone(),
-            signer: Arc::new(LocalSigner::new(&origin("acme"), &[7; 32]).unwrap()),
-            clock: crate::clock::now,
-        })
-        .unwrap();
+        let machine = Machine::new(WAIT);
+        let sequencer = machine.start().unwrap();
+        let (_, replicas) = machine.open();
         let mut text = format!("log {}\n", sequencer.log().verifier_key());
         for (name, witness) in witnesses {
             let key = witness.signer.verifier_key(KeyType::CosignatureV1);
             text.push_str(&format!("witness {name} {key} {}\n", witness.serve().await));
         }
         text.push_str(&format!("{groups}quorum {quorum}\n"));
-        fs_err::write(directory.path().join("ledger.policy"), text).unwrap();
-        let cosigning = Cosigning::open(directory.path(), sequencer.log().clone(), replicas).unwrap();
-        let lab = Self {
-            directory,
-            disks,
-            sequencer,
-            cosigning: Arc::new(cosigning),
-            stop: CancellationToken::new(),
-        };
+        let directory = machine.directory.path();
+        fs_err::write(directory.join("ledger.policy"), text).unwrap();
+        let cosigning = Cosigning::open(directory, sequencer.log().clone(), replicas).unwrap();
+        let lab = Self { machine, sequencer, cosigning: Arc::new(cosigning), stop: CancellationToken::new() };
         tokio::spawn(rounds(Arc::clone(&lab.cosigning), lab.stop.clone()));
         lab
     }
@@ -432,7 +370,7 @@ fn a_witness_that_knows_more_or_another_history_is_asked_from_its_size_or_named(
         assert!(refused.contains("another history"), "{refused}");
         let trouble = lab.cosigning.witnesses()[0].1.trouble.clone();
         assert!(trouble.contains(&format!("it holds size {} under our own key", size - 3 + 50)), "{trouble}");
-        let mut kept: Vec<_> = fs_err::read_dir(lab.directory.path().join("contradictions"))
+        let mut kept: Vec<_> = fs_err::read_dir(lab.machine.directory.path().join("contradictions"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
@@ -453,7 +391,7 @@ fn a_line_counts_only_when_the_stores_have_it() {
         assert!(lab.shortage(size).await.contains("503"));
         witness.is(Manner::Honest);
         for fault in [Fault::Failed, Fault::FailedButTookEffect] {
-            lab.disks[1].fail_after(0, fault);
+            lab.machine.disks[1].fail_after(0, fault);
             let refused = lab.shortage(size).await;
             assert!(refused.contains("store the cosignatures"), "{fault:?}: {refused}");
             assert_eq!(lab.cosigning.newest(), None, "{fault:?}");
@@ -512,8 +450,8 @@ fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
         let lab = Lab::new(&[("w", &witness)], "", "w").await;
         let log = lab.sequencer.log().clone();
         let open = |text: &str| {
-            fs_err::write(lab.directory.path().join("ledger.policy"), text).unwrap();
-            Cosigning::open(lab.directory.path(), log.clone(), lab.cosigning.replicas.clone())
+            fs_err::write(lab.machine.directory.path().join("ledger.policy"), text).unwrap();
+            Cosigning::open(lab.machine.directory.path(), log.clone(), lab.cosigning.replicas.clone())
         };
         let key = log.verifier_key();
         let other = NoteSigner::new("exhibit/other", &[8; 32]).unwrap().verifier_key(KeyType::Ed25519);
@@ -528,9 +466,9 @@ fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
             let refused = open(&text).unwrap_err().to_string();
             assert!(refused.contains(expected) && refused.contains("ledger.policy"), "{text}: {refused}");
         }
-        fs_err::remove_file(lab.directory.path().join("ledger.policy")).unwrap();
-        let none =
-            Cosigning::open(lab.directory.path(), log.clone(), lab.cosigning.replicas.clone()).unwrap();
+        fs_err::remove_file(lab.machine.directory.path().join("ledger.policy")).unwrap();
+        let none = Cosigning::open(lab.machine.directory.path(), log.clone(), lab.cosigning.replicas.clone())
+            .unwrap();
         assert!(!none.policy().needs_cosigners());
     });
 }

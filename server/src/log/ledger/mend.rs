@@ -84,14 +84,19 @@ fn put_right(store: &dyn Store, name: &Key, right: &[u8]) -> Result<bool, String
 #[cfg(test)]
 mod tests {
     use ledger::tile::{encode_bundle, grow};
-    use ledger::{Checkpoint, KeyType, Note, NoteSigner, TileSet, leaf_hash};
+    use ledger::{Checkpoint, KeyType, Note, TileSet};
     use store::{DirectoryStore, StoreIdentity};
+    use testkit::log::Log;
 
     use super::super::fsck::{FsckReport, check_store};
     use super::*;
 
+    fn log() -> Log {
+        Log::new("exhibit/acme", 30)
+    }
+
     /// Makes a store with a log of `size` entries.
-    fn store(place: &std::path::Path, name: &str, size: usize, signer: &NoteSigner) -> Arc<dyn Store> {
+    fn store(place: &std::path::Path, name: &str, size: usize) -> Arc<dyn Store> {
         let identity = StoreIdentity {
             store: name.to_owned(),
             deployment: "acme".to_owned(),
@@ -100,29 +105,28 @@ mod tests {
         };
         let store = DirectoryStore::initialise(&place.join(name), &identity).unwrap();
         let bodies: Vec<Vec<u8>> = (0..size).map(|number| format!("entry {number}\n").into_bytes()).collect();
-        let leaves: Vec<_> = bodies.iter().map(|body| leaf_hash(body)).collect();
+        let mut log = log();
+        for body in &bodies {
+            log.append(body);
+        }
         for (bundle, path) in
             bodies.chunks(256).zip(bundles_for_growth(0, u64::try_from(size).unwrap()).unwrap())
         {
             store.create(&Key::tile(&path), &encode_bundle(bundle).unwrap()).unwrap();
         }
-        for (path, tile) in grow(&TileSet::default(), 0, &leaves).unwrap() {
+        for (path, tile) in grow(&TileSet::default(), 0, &log.leaves).unwrap() {
             store.create(&Key::tile(&path), &tile.encode()).unwrap();
         }
-        let size = u64::try_from(size).unwrap();
-        let text = Checkpoint::new("exhibit/acme", size, ledger::root_of(&leaves)).unwrap().to_text();
-        let line = signer.sign(&text).unwrap();
-        let note = Note::new(&text, vec![line]).unwrap();
-        store.replace_checkpoint(note.to_string().as_bytes()).unwrap();
+        store.replace_checkpoint(log.note().to_string().as_bytes()).unwrap();
         Arc::new(store)
     }
 
     #[test]
     fn a_signed_size_of_more_tiles_than_are_planned_is_reported() {
         let place = tempfile::tempdir().unwrap();
-        let signer = NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
+        let signer = log().signer;
         let key = LogKeys::unchanged(signer.verifier_key(KeyType::Ed25519));
-        let all = ["one", "two"].map(|name| store(place.path(), name, 3, &signer));
+        let all = ["one", "two"].map(|name| store(place.path(), name, 3));
         let text = Checkpoint::new("exhibit/acme", 1 << 40, ledger::Hash([9; 32])).unwrap().to_text();
         let note = Note::new(&text, vec![signer.sign(&text).unwrap()]).unwrap();
         all[0].replace_checkpoint(note.to_string().as_bytes()).unwrap();
@@ -139,9 +143,9 @@ mod tests {
     #[test]
     fn damaged_and_lost_tiles_come_back_from_a_store_that_has_the_same_tree() {
         let place = tempfile::tempdir().unwrap();
-        let signer = NoteSigner::new("exhibit/acme", &[30; 32]).unwrap();
+        let signer = log().signer;
         let key = LogKeys::unchanged(signer.verifier_key(KeyType::Ed25519));
-        let all = ["one", "two"].map(|name| store(place.path(), name, 300, &signer));
+        let all = ["one", "two"].map(|name| store(place.path(), name, 300));
         assert!(mend_tiles(all[0].as_ref(), &all, &key).mended.is_empty());
         let paths = ["ledger/tile/0/000", "ledger/tile/entries/000", "ledger/tile/1/000.p/1"];
         let whole: Vec<_> =

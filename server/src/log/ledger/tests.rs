@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use evidence::digest::Digest;
-use evidence::entry::act::{Act, ActNonce, ActType};
-use evidence::entry::{ActObject, EntryType};
-use evidence::id::{Actor, Chain, DeploymentId};
-use evidence::json;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, DeploymentId};
 use evidence::time::Time;
 use ledger::{Policy, ProofFile};
+use testkit::chains::own_act;
 
 use super::*;
 use crate::rows::{Db, DbError, QueueSink};
@@ -27,18 +26,18 @@ fn clock() -> Time {
     crate::clock::now()
 }
 
-const WAIT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
+pub(crate) const WAIT: ReplicationPolicy = ReplicationPolicy { copies: 2, degraded: Degraded::Wait };
 
 /// A collector's durable state: a database on the real disk, stores on disks that forget.
-struct Machine {
-    _directory: tempfile::TempDir,
+pub(crate) struct Machine {
+    pub(crate) directory: tempfile::TempDir,
     path: std::path::PathBuf,
-    disks: Vec<FaultDisk>,
+    pub(crate) disks: Vec<FaultDisk>,
     policy: ReplicationPolicy,
 }
 
 impl Machine {
-    fn new(policy: ReplicationPolicy) -> Self {
+    pub(crate) fn new(policy: ReplicationPolicy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("db");
         Db::create(&path).unwrap();
@@ -52,10 +51,10 @@ impl Machine {
             };
             drop(DirectoryStore::initialise_on(disk.clone(), name, &identity).unwrap());
         }
-        Self { _directory: directory, path, disks, policy }
+        Self { directory, path, disks, policy }
     }
 
-    fn open(&self) -> (Db, Replicas) {
+    pub(crate) fn open(&self) -> (Db, Replicas) {
         let db = Db::open(&self.path, 2).unwrap();
         let stores: Vec<Arc<dyn Store>> = self
             .disks
@@ -70,7 +69,7 @@ impl Machine {
         Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap())
     }
 
-    fn start(&self) -> Result<Sequencer, StartError> {
+    pub(crate) fn start(&self) -> Result<Sequencer, StartError> {
         let (db, replicas) = self.open();
         let signer = self.signer();
         Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock })
@@ -95,25 +94,13 @@ fn deployment() -> DeploymentId {
 }
 
 /// `incident.opened` and `incident.noted` need persons; a collector's own acts are enough here.
-fn act(number: u64) -> PendingEntry {
+pub(crate) fn act(number: u64) -> PendingEntry {
     let incident: Chain = format!("INC-2026-{:04}", number % 3).parse().unwrap();
     let refs = vec![
         ("object".to_owned(), Digest::of(&number.to_be_bytes()).to_string()),
         ("person".to_owned(), "ada".to_owned()),
     ];
-    let document = Act {
-        type_: ActType,
-        deployment: deployment(),
-        act: EntryType::EvidenceAccessed,
-        incident: incident.clone(),
-        at: Time::EPOCH,
-        by: Actor::Collector("c1".parse().unwrap()),
-        refs: refs.clone(),
-        fields: Vec::new(),
-        detail: None,
-        nonce: ActNonce::ByContent,
-    };
-    let act = ActObject { document: json::to_document(&document).unwrap(), signatures: Vec::new() };
+    let act = own_act(EntryType::EvidenceAccessed, &incident, &refs);
     PendingEntry { type_: EntryType::EvidenceAccessed, chain: incident, refs, act, guard: None }
 }
 

@@ -3,10 +3,9 @@
 pub(crate) mod life;
 
 use evidence::disposal::Object;
-use evidence::document::Document;
 use evidence::entry::act::Act;
 use evidence::json;
-use evidence::keys::SigningKey;
+use testkit::people;
 
 use super::*;
 use crate::log::ledger::{PendingEntry, Sequencer};
@@ -193,10 +192,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_is_served_until_then() {
     for mut approval in approvals {
         let mut act: Act = json::parse_document(&approval.act.document).unwrap();
         act.detail = Some(reason);
-        approval.act.document = json::to_document(&act).unwrap();
-        let signer = SigningKey::from_seed(&[10; 32]);
-        approval.act.signatures =
-            vec![evidence::keys::sshsig::sign(&signer, Act::TYPE, &approval.act.document).unwrap()];
+        approval.act = people::sign(&act, &[10]).into();
         submit(approval);
     }
     assert!(stays(&reason) && stays(&own));

@@ -58,7 +58,7 @@ fn two_histories_of_one_size_are_refused() {
     drop(sequencer);
     // One of the stores holds the other history.
     let mixed = Machine {
-        _directory: tempfile::tempdir().unwrap(),
+        directory: tempfile::tempdir().unwrap(),
         path: one.path.clone(),
         disks: vec![one.disks[0].clone(), other.disks[1].clone()],
         policy: one.policy,
@@ -95,7 +95,7 @@ fn stores_that_lost_what_was_published_are_refused() {
     drop(sequencer);
     let empty = Machine::new(WAIT);
     let mixed = Machine {
-        _directory: tempfile::tempdir().unwrap(),
+        directory: tempfile::tempdir().unwrap(),
         path: machine.path.clone(),
         disks: empty.disks.clone(),
         policy: machine.policy,

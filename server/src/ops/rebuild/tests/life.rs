@@ -1,18 +1,16 @@
 //! A little life of a collector, for tests: entries of every kind, evidence, approvals of a disposal.
 
-use evidence::container::{Clocks, MemberEnd, Params, Writer};
 use evidence::disposal::{Object, Plan};
-use evidence::document::Document;
-use evidence::entry::act::{Act, ActNonce, ActType};
-use evidence::id::{Actor, Chain};
+use evidence::entry::act::{Act, ActNonce};
 use evidence::item::outcome::Outcome;
-use evidence::item::{ItemRecord, Kind};
-use evidence::json;
-use evidence::keys::SigningKey;
 use evidence::order::Target;
 use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use evidence::time::Time;
+use testkit::containers::lab::Lab;
+use testkit::containers::{denied, noise_from, stream};
+use testkit::people::{key, sign};
+use testkit::{chains, packages};
 
 use super::super::*;
 use crate::log::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin, read_log_key};
@@ -48,69 +46,28 @@ pub(super) fn pending(
 }
 
 pub(super) fn own_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) -> PendingEntry {
-    let chain_id: Chain = chain.parse().unwrap();
     let mut pending = pending(type_, chain, refs, ActObject { document: Vec::new(), signatures: Vec::new() });
-    let act = Act {
-        type_: ActType,
-        deployment: "acme".parse().unwrap(),
-        act: type_,
-        incident: chain_id,
-        at: Time::EPOCH,
-        by: Actor::Collector("collector-1".parse().unwrap()),
-        refs: pending.refs.clone(),
-        fields: Vec::new(),
-        detail: None,
-        nonce: ActNonce::ByContent,
-    };
-    pending.act.document = json::to_document(&act).unwrap();
+    pending.act = chains::own_act(type_, &pending.chain, &pending.refs);
     pending
 }
 
 /// An act signed by a person, for entry types that need a signature. The services, not this code, ask whose it is.
 pub(super) fn signed_act(type_: EntryType, chain: &str, refs: &[(&str, String)]) -> PendingEntry {
-    let mut pending = own_act(type_, chain, refs);
-    let signer = SigningKey::from_seed(&[10; 32]);
-    let armour = evidence::keys::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
-    pending.act.signatures = vec![armour];
-    pending
+    person_act(type_, chain, refs, "cat", None)
 }
 
 pub(super) fn write_evidence(db: &Db, replicas: &Replicas, delegation: &Delegation) -> (Digest, u64) {
-    let params = Params {
-        deployment: delegation.deployment.clone(),
-        collection: delegation.collection,
-        order: delegation.order,
-        attempt: 1,
-        level: 1,
-        lanes: 1,
-        salt_seed: [5; 32],
-    };
-    let clocks =
-        Clocks { wall: "1795262431.250000000".parse().unwrap(), boot: "86412.000000001".parse().unwrap() };
-    let mut writer = Writer::new(params, SigningKey::from_seed(&[23; 32])).unwrap();
-    let mut segments = Vec::new();
-    let mut noise = 1_u64;
+    let mut lab = Lab::named(testkit::collections::identity(delegation), key(23));
     for number in 0..6_u64 {
-        let path = format!("live/rows-{number}.jsonl");
-        let mut record = ItemRecord::new("host", Kind::Stream, path.into_bytes(), clocks.wall);
         // Noise, so that segments fill: over 16 MiB in all, in members below the 4 MiB of a stream.
-        let mut content = Vec::with_capacity(3_500_000);
-        while content.len() < 3_500_000 {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            content.extend_from_slice(&noise.to_be_bytes());
-        }
-        record.size = Some(content.len() as u64);
-        writer.begin_member(record).unwrap();
-        writer.write(&content).unwrap();
-        writer.end_member(MemberEnd::ok(None, clocks.wall)).unwrap();
-        segments.extend(writer.poll_segment(clocks).unwrap());
-        let mut absent =
-            ItemRecord::new("files", Kind::File, format!("/gone/{number}").into_bytes(), clocks.wall);
+        let content = noise_from(number + 1, 3_500_000);
+        let name = format!("live/rows-{number}.jsonl");
+        lab.whole(stream(&name, content.len() as u64), &content).unwrap();
+        let mut absent = denied(format!("/gone/{number}").as_bytes());
         absent.outcome = Outcome::Absent;
-        writer.record_only(absent).unwrap();
+        lab.only(absent);
     }
-    let (last, _) = writer.finish(clocks).unwrap();
-    segments.extend(last);
+    let segments = lab.finish().segments;
     assert!(segments.len() >= 3, "{} segments", segments.len());
     let mut head = Digest::ZERO;
     let count = segments.len() as u64;
@@ -153,16 +110,13 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
         &[("endpoint", text("web-03")), ("generation", text("2")), ("token", token_id.clone())],
         token,
     ));
-    let evidence_key = SigningKey::from_seed(&[20; 32]).public().fingerprint().to_string();
+    let evidence_key = key(20).public().fingerprint().to_string();
     let endpoint = [("endpoint", text("web-03")), ("generation", text("2"))];
     let enrolled =
         [endpoint[0].clone(), endpoint[1].clone(), ("evidence_key", evidence_key), ("token", token_id)];
     submit(pending(T::AgentEnrolled, "", &enrolled, document("enrolment.signed")));
     submit(pending(T::AgentRenewed, "", &endpoint, document("renewal.signed")));
-    let login = [
-        ("key", SigningKey::from_seed(&[10; 32]).public().fingerprint().to_string()),
-        ("person", text("ada")),
-    ];
+    let login = [("key", key(10).public().fingerprint().to_string()), ("person", text("ada"))];
     submit(pending(T::LoginIssued, "", &login, document("login.signed")));
 
     let detail = vector("detail.json");
@@ -178,7 +132,7 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
 
     let order = Signed::parse(&vector("order.signed")).unwrap();
     let order_id = order.digest().to_string();
-    let targets: Vec<u8> = targets().iter().flat_map(Target::leaf).collect();
+    let targets: Vec<u8> = packages::targets().targets().iter().flat_map(Target::leaf).collect();
     let read: evidence::order::Order = order.read().unwrap();
     replicas.create(&Key::targets(read.targets_root.as_bytes()), &targets).unwrap();
     let roster_id = Signed::parse(&vector("roster-2.signed")).unwrap().digest().to_string();
@@ -250,7 +204,7 @@ pub(crate) fn live_a_little(db: &Db, replicas: &Replicas, sequencer: &Sequencer)
     ));
 }
 
-/// An act in a person's name, with a text.
+/// An act that a person signed, with a text.
 pub(crate) fn person_act(
     type_: EntryType,
     chain: &str,
@@ -259,13 +213,8 @@ pub(crate) fn person_act(
     detail: Option<Digest>,
 ) -> PendingEntry {
     let mut pending = own_act(type_, chain, refs);
-    let mut act: Act = json::parse_document(&pending.act.document).unwrap();
-    act.by = Actor::Person(person.parse().unwrap());
-    act.detail = detail;
-    pending.act.document = json::to_document(&act).unwrap();
-    let signer = SigningKey::from_seed(&[10; 32]);
-    let armour = evidence::keys::sshsig::sign(&signer, Act::TYPE, &pending.act.document).unwrap();
-    pending.act.signatures = vec![armour];
+    let act = chains::act(type_, &pending.chain, Time::EPOCH, &format!("person:{person}"), &pending.refs);
+    pending.act = sign(&Act { detail, nonce: ActNonce::ByContent, ..act }, &[10]).into();
     pending
 }
 
@@ -306,17 +255,6 @@ pub(super) fn gone(plan: &Plan, object: &Object, store: &str) -> [(&'static str,
         ("plan", plan.digest().to_string()),
         ("store", store.to_owned()),
     ]
-}
-
-/// The target list of the worked example: three endpoints.
-pub(super) fn targets() -> Vec<Target> {
-    let target = |endpoint: &str, generation: &str, number: u8| Target {
-        endpoint: endpoint.parse().unwrap(),
-        generation: generation.parse().unwrap(),
-        evidence_key: SigningKey::from_seed(&[number; 32]).public().fingerprint(),
-    };
-    let set = vec![target("db-01", "1", 30), target("web-03", "2", 20), target("mail", "1", 31)];
-    evidence::order::TargetSet::new(set).unwrap().targets().to_vec()
 }
 
 /// Every row of every table that is a projection, as text.

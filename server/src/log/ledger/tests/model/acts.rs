@@ -2,23 +2,26 @@
 
 use std::sync::LazyLock;
 
-use evidence::digest::Digest;
 use evidence::document::Document;
-use evidence::enrolment::{Token, TokenType};
-use evidence::entry::act::{Act, ActNonce, ActType};
+use evidence::enrolment::Token;
+use evidence::entry::act::{Act, ActNonce};
 use evidence::entry::{ActObject, EntryType};
-use evidence::id::{Actor, Chain, Generation};
+use evidence::id::Chain;
 use evidence::keys::SigningKey;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
+use testkit::bundles;
+use testkit::chains::act;
+use testkit::people::key;
 
-use super::super::deployment;
-use crate::log::ledger::{GuardError, LocalSigner, PendingEntry, origin};
+use crate::log::ledger::{GuardError, PendingEntry};
 
 /// Two persons who may sign the same document. The signature that came first counts.
-static PERSONS: LazyLock<[SigningKey; 2]> =
-    LazyLock::new(|| [SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32])]);
+static PERSONS: LazyLock<[SigningKey; 2]> = LazyLock::new(|| [key(1), key(2)]);
+
+/// Every token of these tests, but for its endpoint. Made once: a run makes thousands.
+static TOKEN: LazyLock<Token> = LazyLock::new(bundles::token);
 
 /// How an act travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,44 +78,16 @@ impl ActNumber {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.0.to_be_bytes());
         let note = Act {
-            type_: ActType,
-            deployment: deployment(),
-            act: EntryType::IncidentNoted,
-            incident: incident.clone(),
-            at: Time::EPOCH,
-            by: Actor::Person("ada".parse().unwrap()),
-            refs: Vec::new(),
-            fields: Vec::new(),
-            detail: None,
             nonce: ActNonce::Once(FixedBytes(nonce)),
+            ..act(EntryType::IncidentNoted, &incident, Time::EPOCH, "person:ada", &[])
         };
         let act = signed(&note, person);
         PendingEntry { type_: EntryType::IncidentNoted, chain: incident, refs: Vec::new(), act, guard: None }
     }
 
     fn token(self, person: usize) -> PendingEntry {
-        static LOG_KEY: LazyLock<String> = LazyLock::new(|| {
-            let signer = LocalSigner::new(&origin(super::super::DEPLOYMENT), &super::super::SEED).unwrap();
-            crate::log::ledger::CheckpointSigner::verifier_key(&signer).to_string()
-        });
         let endpoint = format!("host-{}", self.0);
-        let token = Token {
-            type_: TokenType,
-            deployment: deployment(),
-            endpoint: endpoint.parse().unwrap(),
-            generation: Generation::new(1).unwrap(),
-            key: PERSONS[0].public(),
-            issuer: "ada".parse().unwrap(),
-            issued: Time::EPOCH,
-            not_after: Time::from_unix_ms(3_600_000).unwrap(),
-            enrol: "127.0.0.1:2".parse().unwrap(),
-            collector: "127.0.0.1:1".parse().unwrap(),
-            collector_id: "c1".parse().unwrap(),
-            authority: Digest::of(b"authority"),
-            ca_sha256: Digest::of(b"ca"),
-            log_key: LOG_KEY.parse().unwrap(),
-            roster_version_min: 1,
-        };
+        let token = Token { endpoint: endpoint.parse().unwrap(), ..TOKEN.clone() };
         let act = signed(&token, person);
         let refs = vec![
             ("endpoint".to_owned(), endpoint),
@@ -125,5 +100,5 @@ impl ActNumber {
 }
 
 fn signed<T: Document>(document: &T, person: usize) -> ActObject {
-    ActObject::from(Signed::sign(document, &[&PERSONS[person]]).unwrap())
+    Signed::sign(document, &[&PERSONS[person]]).unwrap().into()
 }
