@@ -170,10 +170,10 @@ impl Session {
 mod tests {
     use std::path::Path;
 
-    use evidence::keys::SigningKey;
-    use evidence::roster::AuthoritySet;
-    use ledger::{KeyType, NoteSigner, Policy, root_of};
+    use ledger::{KeyType, Policy};
     use rustls::pki_types::CertificateDer;
+    use testkit::log::Log;
+    use testkit::people;
 
     use super::*;
     use crate::failure::{Exit, Failure};
@@ -181,15 +181,12 @@ mod tests {
     use crate::output::{Format, Output};
     use crate::pins::Pins;
 
-    fn signer(seed: u8) -> NoteSigner {
-        NoteSigner::new("exhibit/acme", &[seed; 32]).unwrap()
-    }
-
-    fn note(signer: &NoteSigner, leaves: &[&[u8]]) -> Note {
-        let hashes: Vec<ledger::Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
-        let size = u64::try_from(hashes.len()).unwrap();
-        let text = Checkpoint::new("exhibit/acme", size, root_of(&hashes)).unwrap().to_text();
-        Note::new(&text, vec![signer.sign(&text).unwrap()]).unwrap()
+    fn note(key: u8, entries: &[&[u8]]) -> Note {
+        let mut log = Log::new("exhibit/acme", key);
+        for entry in entries {
+            log.append(entry);
+        }
+        log.note()
     }
 
     fn session(root: &Path) -> Session {
@@ -201,9 +198,9 @@ mod tests {
             address: "127.0.0.1:1".to_owned(),
             enrol_address: "127.0.0.1:2".to_owned(),
         };
-        let key = signer(8).verifier_key(KeyType::Ed25519);
+        let key = Log::new("exhibit/acme", 8).signer.verifier_key(KeyType::Ed25519);
         let pins = Pins {
-            authority: AuthoritySet::new(1, vec![SigningKey::from_seed(&[1; 32]).public()]).unwrap(),
+            authority: people::authority(1, &[1]),
             policy: Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).unwrap(),
             log_keys: evidence::log_key::LogKeys::unchanged(key),
             ca: CertificateDer::from(vec![0]),
@@ -220,7 +217,7 @@ mod tests {
     async fn two_checkpoints_that_cannot_both_be_true_are_kept_and_fail() {
         let folder = tempfile::tempdir().unwrap();
         let session = session(&folder.path().join("home"));
-        let (first, other) = (note(&signer(8), &[b"a", b"b"]), note(&signer(8), &[b"a", b"x"]));
+        let (first, other) = (note(8, &[b"a", b"b"]), note(8, &[b"a", b"x"]));
         assert_eq!(session.accept_checkpoint(&first).await.unwrap().size, 2);
         assert_eq!(
             session.accept_checkpoint(&first).await.unwrap().size,
@@ -247,7 +244,7 @@ mod tests {
     async fn a_checkpoint_of_another_key_is_refused_and_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let session = session(&folder.path().join("home"));
-        let refused = session.accept_checkpoint(&note(&signer(9), &[b"a"])).await.unwrap_err();
+        let refused = session.accept_checkpoint(&note(9, &[b"a"])).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::Failed);
         assert!(session.newest_checkpoint().unwrap().is_none());
     }
@@ -256,9 +253,9 @@ mod tests {
     async fn a_later_checkpoint_counts_only_with_a_proof() {
         let folder = tempfile::tempdir().unwrap();
         let session = session(&folder.path().join("home"));
-        session.accept_checkpoint(&note(&signer(8), &[b"a"])).await.unwrap();
+        session.accept_checkpoint(&note(8, &[b"a"])).await.unwrap();
         // Nobody answers: neither a contradiction nor a step.
-        let refused = session.accept_checkpoint(&note(&signer(8), &[b"a", b"b"])).await.unwrap_err();
+        let refused = session.accept_checkpoint(&note(8, &[b"a", b"b"])).await.unwrap_err();
         assert_eq!(exit(&refused), Exit::CouldNot);
         assert_eq!(session.newest_checkpoint().unwrap().unwrap().1.size, 1);
         assert!(!session.home.path("contradictions").exists());

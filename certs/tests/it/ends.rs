@@ -10,7 +10,7 @@ use evidence::id::Generation;
 use proto::status::Action;
 use tokio::time::timeout;
 
-use crate::lab::{Collector, LONG, attend, authority, credentials, credentials_for, now};
+use crate::lab::{Collector, PATIENCE, attend, authority, credentials, credentials_for, now};
 
 #[tokio::test]
 async fn a_revoked_serial_is_cut_in_the_midst_of_a_call_and_stays_out() {
@@ -27,7 +27,7 @@ async fn a_revoked_serial_is_cut_in_the_midst_of_a_call_and_stays_out() {
     let [peer, untouched] = live.as_slice() else { panic!("{live:?}") };
     assert_ne!(peer.serial, untouched.serial);
     assert_eq!(collector.registry.revoke(Revocation::Serial(peer.serial)), 1);
-    let cut = timeout(LONG, answers.message()).await.expect("the stream ends").unwrap_err();
+    let cut = timeout(PATIENCE, answers.message()).await.expect("the stream ends").unwrap_err();
     assert_eq!(Action::of(&cut), Action::Retry, "{cut:?}");
     assert!(peer.closed.is_cancelled());
     assert_eq!(collector.dial(&authority, Some(&own)).await.unwrap_err(), Refusal::OurCertificateRevoked);
@@ -49,7 +49,7 @@ async fn enrolling_a_new_generation_cuts_the_old_one() {
     let second = Generation::FIRST.next().unwrap();
     let before = Revocation::EndpointBefore("web-03".parse().unwrap(), second);
     assert_eq!(collector.registry.revoke(before), 1);
-    timeout(LONG, answers.message()).await.expect("the stream ends").unwrap_err();
+    timeout(PATIENCE, answers.message()).await.expect("the stream ends").unwrap_err();
     assert_eq!(collector.dial(&authority, Some(&old)).await.unwrap_err(), Refusal::OurCertificateRevoked);
     let new = credentials(&authority, "exhibit://acme/endpoint/web-03/2");
     let channel = collector.dial(&authority, Some(&new)).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_connection_ends_with_its_certificate() {
     let channel = collector.dial(&authority, Some(&short)).await.unwrap();
     let (_, mut answers) = attend(&channel).await.unwrap();
     let end = collector.registry.live()[0].not_after;
-    timeout(LONG, answers.message()).await.expect("the stream ends").unwrap_err();
+    timeout(PATIENCE, answers.message()).await.expect("the stream ends").unwrap_err();
     assert!(now() >= end, "not before its time");
     assert_eq!(collector.dial(&authority, Some(&short)).await.unwrap_err(), Refusal::OurCertificateEnded);
     collector.stop().await;

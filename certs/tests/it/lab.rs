@@ -19,13 +19,12 @@ use proto::v1::endpoint_service_server::EndpointService;
 use proto::v1::{self, attend_response};
 use rustls::ServerConfig;
 pub use testkit::clock::now;
+pub use testkit::wait::PATIENCE;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
-
-pub const LONG: Duration = Duration::from_secs(20);
 
 pub fn authority(deployment: &str) -> Authority {
     Authority::create(deployment.parse().unwrap(), now()).unwrap()
@@ -175,7 +174,9 @@ pub fn main_config(authority: &Authority, registry: &Arc<Registry>) -> Arc<Serve
 
 /// A channel on which a call has been answered, or TLS's reason against it.
 pub async fn dial(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> Result<Channel, Refusal> {
-    match tokio::time::timeout(LONG, connect(&address.to_string(), config)).await.expect("an answer in time")
+    match tokio::time::timeout(PATIENCE, connect(&address.to_string(), config))
+        .await
+        .expect("an answer in time")
     {
         Ok(channel) => Ok(channel),
         Err(error) => Err(refusal(&error).unwrap_or_else(|| panic!("no TLS reason in {error:?}"))),

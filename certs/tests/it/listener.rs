@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::lab::{Collector, LONG, authority, credentials, expected, main_config, who};
+use crate::lab::{Collector, PATIENCE, authority, credentials, expected, main_config, who};
 
 /// True when the other side closes without having sent a byte.
 async fn is_dropped(stream: &mut TcpStream) -> bool {
-    let read = timeout(LONG, stream.read(&mut [0; 1])).await.expect("closed in time");
+    let read = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("closed in time");
     matches!(read, Ok(0) | Err(_))
 }
 
@@ -55,7 +55,7 @@ async fn one_address_holds_only_its_share_of_handshakes() {
     drop(first);
     let person = credentials(&authority, "exhibit://acme/person/auditor.ada");
     let config = tls::client(authority.certificate(), Some(&person), expected()).unwrap();
-    timeout(LONG, async {
+    timeout(PATIENCE, async {
         while certs::connect::connect(&collector.address.to_string(), Arc::clone(&config)).await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -92,7 +92,7 @@ async fn a_stranger_who_never_calls_does_not_keep_his_place() {
     let name = ServerName::try_from(certs::COLLECTOR_NAME).unwrap();
     let mut stream = TlsConnector::from(config).connect(name, stream).await.unwrap();
     // HTTP/2 settings come, our preface never goes.
-    let closed = timeout(LONG, async { while let Ok(1..) = stream.read(&mut [0; 64]).await {} }).await;
+    let closed = timeout(PATIENCE, async { while let Ok(1..) = stream.read(&mut [0; 64]).await {} }).await;
     closed.expect("the connection ends");
     assert!(begin.elapsed() >= life, "not before its time");
     collector.stop().await;
@@ -109,7 +109,7 @@ async fn a_full_registry_takes_no_more() {
     let address = collector.address.to_string();
     certs::connect::connect(&address, Arc::clone(&config)).await.unwrap_err();
     drop(channel);
-    timeout(LONG, async {
+    timeout(PATIENCE, async {
         while certs::connect::connect(&address, Arc::clone(&config)).await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -128,7 +128,7 @@ async fn a_client_without_http2_is_dropped() {
     let stream = TcpStream::connect(collector.address).await.unwrap();
     let name = ServerName::try_from(certs::COLLECTOR_NAME).unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-    let read = timeout(LONG, stream.read(&mut [0; 1])).await.expect("closed in time");
+    let read = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("closed in time");
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     assert_eq!(collector.registry.count(), 0);
     collector.stop().await;
@@ -184,7 +184,7 @@ async fn a_stopped_listener_refuses_at_once() {
     let channel = collector.dial(&authority, Some(&person)).await.unwrap();
     let address = collector.address;
     collector.stop().await;
-    timeout(LONG, async { while TcpStream::connect(address).await.is_ok() {} })
+    timeout(PATIENCE, async { while TcpStream::connect(address).await.is_ok() {} })
         .await
         .expect("the socket closes");
     who(&channel).await.unwrap_err();

@@ -1,18 +1,18 @@
 //! An endpoint that lies: it has the true keys of an enrolled endpoint and speaks gRPC with the collector itself.
 
 use bytes::Bytes;
-use evidence::container::{Clocks, MemberEnd, Params, SealedSegment, Writer};
+use evidence::container::SealedSegment;
 use evidence::digest::Digest;
-use evidence::id::Generation;
-use evidence::item::{ItemRecord, Kind, Stat};
 use evidence::keys::SigningKey;
-use evidence::seal::delegation::{Delegation, DelegationType, collection_id};
-use evidence::seal::{self, SealHeader};
+use evidence::seal::delegation::Delegation;
+use evidence::seal::{self, Identity, SealHeader};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
-use evidence::time::FileTime;
+use proto::v1::agent_service_client::AgentServiceClient;
 use proto::v1::upload_request::Message;
 use proto::v1::{UploadBegin, UploadRequest, UploadResponse, upload_response};
+use testkit::containers::lab::Lab;
+use testkit::{collections, orders};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -26,7 +26,7 @@ pub struct Liar<'field> {
     pub sealer: SigningKey,
     pub delegation: Signed,
     pub collection: Digest,
-    pub order: Digest,
+    identity: Identity,
 }
 
 /// An open upload call.
@@ -55,21 +55,12 @@ impl<'field> Liar<'field> {
         random.fill(&mut seed);
         random.fill(&mut nonce);
         let (sealer, nonce) = (SigningKey::from_seed(&seed), FixedBytes(nonce));
-        let collection = collection_id(&order, &evidence.public().fingerprint(), attempt, &nonce);
-        let delegation = Delegation {
-            type_: DelegationType,
-            deployment: "lab".parse().unwrap(),
-            endpoint: ENDPOINT.parse().unwrap(),
-            generation: Generation::FIRST,
-            order,
-            attempt,
-            collection,
-            sealer: sealer.public(),
-            at: now(),
-            nonce,
-        };
+        let target = orders::target(ENDPOINT, 1, &evidence.public());
+        let delegation = collections::delegation(&target, order, attempt, sealer.public(), now(), nonce);
+        let delegation = Delegation { deployment: "lab".parse().unwrap(), ..delegation };
+        let identity = collections::identity(&delegation);
         let delegation = Signed::sign(&delegation, &[&evidence]).unwrap();
-        Self { field, sealer, delegation, collection, order }
+        Self { field, sealer, delegation, collection: identity.collection, identity }
     }
 
     /// Opens the upload and waits for the position.
@@ -91,7 +82,7 @@ impl<'field> Liar<'field> {
         let down = self.field.runtime().block_on(async {
             let channel = lab::proxy::channel(&server, &state).await.unwrap();
             // Without the limits that our own clients keep.
-            let mut client = v1_client(channel);
+            let mut client = AgentServiceClient::new(channel);
             client.upload(ReceiverStream::new(requests)).await.unwrap().into_inner()
         });
         Call { field: self.field, up, down }
@@ -99,33 +90,8 @@ impl<'field> Liar<'field> {
 
     /// A container with `files`, as an honest sealer makes it.
     pub fn container(&self, files: &[(&str, Vec<u8>)]) -> Vec<SealedSegment> {
-        let params = Params {
-            deployment: "lab".parse().unwrap(),
-            collection: self.collection,
-            order: self.order,
-            attempt: 1,
-            level: 1,
-            lanes: 1,
-            salt_seed: [3; 32],
-        };
-        let at = FileTime::new(1_790_000_000, 0).unwrap();
-        let clocks = Clocks { wall: at, boot: FileTime::new(100, 0).unwrap() };
-        let mut writer = Writer::new(params, SigningKey::from_seed(&self.sealer.seed())).unwrap();
-        let mut segments = Vec::new();
-        for (path, content) in files {
-            let mut record = ItemRecord::new("files", Kind::File, path.as_bytes(), at);
-            record.size = Some(u64::try_from(content.len()).unwrap());
-            record.before = Some(stat(content.len()));
-            writer.begin_member(record).unwrap();
-            writer.write(content).unwrap();
-            writer.end_member(MemberEnd::ok(Some(stat(content.len())), at)).unwrap();
-            while let Some(segment) = writer.poll_segment(clocks).unwrap() {
-                segments.push(segment);
-            }
-        }
-        let (last, _) = writer.finish(clocks).unwrap();
-        segments.extend(last);
-        segments
+        let sealer = SigningKey::from_seed(&self.sealer.seed());
+        Lab::named(self.identity.clone(), sealer).files(files).finish().segments
     }
 
     /// The seal of a segment, made anew over other bytes and records, by the right key.
@@ -141,23 +107,10 @@ impl<'field> Liar<'field> {
     }
 }
 
-fn v1_client(
-    channel: tonic::transport::Channel,
-) -> proto::v1::agent_service_client::AgentServiceClient<tonic::transport::Channel> {
-    proto::v1::agent_service_client::AgentServiceClient::new(channel)
-}
-
 /// The records of a seal, as stored.
 pub fn records(segment: &SealedSegment) -> Vec<u8> {
     let len = usize::try_from(segment.header.records_len).unwrap();
     segment.seal[segment.seal.len() - len..].to_vec()
-}
-
-fn stat(len: usize) -> Stat {
-    let text = format!(
-        r#"{{"dev":"8:1","ino":"12","mode":33188,"nlink":1,"uid":0,"gid":0,"size":"{len}","blocks":"8","atime":"1.000000000","mtime":"1.000000000","ctime":"1.000000000","btime":null,"attrs":"0x0"}}"#
-    );
-    serde_json::from_str(&text).unwrap()
 }
 
 impl Call<'_> {

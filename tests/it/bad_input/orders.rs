@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use evidence::digest::Digest;
-use evidence::keys::SigningKey;
 use evidence::order::Order;
 use evidence::roster::Roster;
 use evidence::signed::Signed;
@@ -17,11 +16,12 @@ use ledger::{Checkpoint, Hash, Note, NoteSigner, ProofFile};
 use proto::v1::attend_response::Message;
 use proto::v1::{self, OrderPackage};
 use serde_json::Value;
+use testkit::clock::ago;
+use testkit::log::Log;
+use testkit::people;
 
-use super::{now, signed_by, wire};
+use super::{signed_by, wire};
 use crate::field::{ENDPOINT, Field};
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// A field with an order under way that the endpoint does not get, and what it takes to spoil it.
 struct Bench {
@@ -175,18 +175,13 @@ impl Bench {
             .unwrap()
     }
 
-    /// The true log key.
-    fn log(&self) -> NoteSigner {
+    /// A log of these leaves under the true log key.
+    fn log(&self, leaves: Vec<Hash>) -> Log {
         let text = fs_err::read_to_string(self.field.lab.path("server/keys/log")).unwrap();
         let encoded = text.split_whitespace().last().unwrap();
         let seed = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
-        NoteSigner::new("exhibit/lab", &seed.try_into().unwrap()).unwrap()
-    }
-
-    fn note(&self, size: u64, root: Hash) -> Note {
-        let text = Checkpoint::new("exhibit/lab", size, root).unwrap().to_text();
-        let signature = self.log().sign(&text).unwrap();
-        Note::new(&text, vec![signature]).unwrap()
+        let signer = NoteSigner::new("exhibit/lab", &seed.try_into().unwrap()).unwrap();
+        Log { leaves, ..Log::of(signer, &[]) }
     }
 }
 
@@ -207,10 +202,8 @@ fn an_order_that_is_not_what_its_issuer_signed_is_refused() {
     let true_order = Bench::order_of(&package);
     let alice = bench.alice();
 
-    let stranger = SigningKey::from_seed(&[77; 32]);
-    let forged = Signed::sign(&true_order, &[&stranger]).unwrap();
     let mut again = package.clone();
-    again.order = wire(&forged);
+    again.order = wire(&people::sign(&true_order, &[77]));
     bench.refused("an order signed by a key that nobody knows", "signature", again);
 
     // The same document: to the collector it was the true order that was refused, and that is the end of it.
@@ -227,13 +220,13 @@ fn an_order_that_is_not_what_its_issuer_signed_is_refused() {
     bench.renew();
     let true_order = Bench::order_of(&bench.package());
     let mut old = true_order.clone();
-    old.issued = now().checked_sub(HOUR * 3).unwrap();
-    old.expires = now().checked_sub(HOUR).unwrap();
+    old.issued = ago(3 * 3600);
+    old.expires = ago(3600);
     let package = bench.package();
     bench.refused("an order that expired an hour ago", "expired", with_order(&package, &old, &alice));
 
     let mut long = true_order.clone();
-    long.expires = long.issued.checked_add(HOUR * 25).unwrap();
+    long.expires = long.issued.checked_add(Duration::from_secs(25 * 3600)).unwrap();
     let package = bench.package();
     bench.refused(
         "an order that lives longer than the roster lets it",
@@ -310,22 +303,17 @@ fn an_order_from_a_forked_ledger_is_refused_and_a_fork_is_written_down() {
     let issued = package.issued.clone().unwrap();
     let index = leaves.iter().position(|leaf| *leaf == ledger::leaf_hash(&issued.entry)).unwrap();
     leaves[1] = ledger::leaf_hash(b"something that was never recorded");
-    let size = u64::try_from(leaves.len()).unwrap();
-    let note = bench.note(size, ledger::root_of(&leaves));
-    let proof = ProofFile::new(u64::try_from(index).unwrap(), path(index, &leaves), note, None).unwrap();
+    let fork = bench.log(leaves);
+    let proof = fork.proof(u64::try_from(index).unwrap());
     let mut forked = package.clone();
-    forked.issued = Some(v1::ProvenEntry { entry: issued.entry, proof: proof.encode().into_bytes().into() });
-    forked.consistency = subproof(usize::try_from(kept.size).unwrap(), &leaves, true)
-        .iter()
-        .map(|hash| bytes::Bytes::copy_from_slice(hash.as_bytes()))
-        .collect();
+    forked.issued = Some(v1::ProvenEntry { entry: issued.entry, proof: proof.into() });
+    forked.consistency = proto::convert::hash_bytes(&fork.consistency(kept.size));
     bench.refused("an order proven by a forked ledger that the true log key signed", "ledger", forked);
     assert_eq!(bench.kept(), kept, "the endpoint keeps the checkpoint it had");
 
     // The same size with another root: a contradiction that both notes prove.
-    let root = ledger::root_of(&leaves[..usize::try_from(kept.size).unwrap()]);
     let update = v1::CheckpointUpdate {
-        checkpoint: bench.note(kept.size, root).to_string().into_bytes().into(),
+        checkpoint: fork.note_at(kept.size).to_string().into_bytes().into(),
         consistency_from: kept.size,
         consistency: Vec::new(),
     };
@@ -405,11 +393,8 @@ fn an_order_under_a_roster_that_is_withheld_or_has_ended_is_refused() {
     // A roster of the true authority that has ended.
     let first = fs_err::read(bench.field.lab.path("admin/roster-1.signed")).unwrap();
     let first = Signed::parse(&first).unwrap();
-    let mut ended: Roster = first.read().unwrap();
-    ended.version = 2;
-    ended.previous = Some(first.digest());
-    ended.issued = now().checked_sub(HOUR * 48).unwrap();
-    ended.not_after = now().checked_sub(HOUR).unwrap();
+    let roster: Roster = first.read().unwrap();
+    let ended = people::next_roster(&roster, first.digest(), ago(48 * 3600), ago(3600));
     let authority = bench.field.lab.path("admin/keys");
     let key = fs_err::read_dir(&authority)
         .unwrap()
@@ -426,12 +411,9 @@ fn an_order_under_a_roster_that_is_withheld_or_has_ended_is_refused() {
 
     // One that nobody of the authority signed.
     bench.renew();
-    let mut forged: Roster = first.read().unwrap();
-    forged.version = 2;
-    forged.previous = Some(first.digest());
-    let stranger = SigningKey::from_seed(&[78; 32]);
+    let forged = people::next_roster(&roster, first.digest(), roster.issued, roster.not_after);
     let mut package = bench.package();
-    package.rosters = wire(&Signed::sign(&forged, &[&stranger]).unwrap()).into_iter().collect();
+    package.rosters = wire(&people::sign(&forged, &[78])).into_iter().collect();
     bench.refused("a roster that a stranger signed", "roster", package);
     bench.renew();
     bench.obeyed();
@@ -465,43 +447,4 @@ fn an_order_over_the_owners_policy_is_refused() {
             "tried: {what}; got: refused `policy`, in the endpoint's log and as order.refused in the ledger"
         );
     }
-}
-
-/// RFC 6962, 2.1.1: the audit path of a leaf.
-fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
-    if leaves.len() <= 1 {
-        return Vec::new();
-    }
-    let (left, right) = leaves.split_at(split(leaves.len()));
-    if index < left.len() {
-        let mut hashes = path(index, left);
-        hashes.push(ledger::root_of(right));
-        hashes
-    } else {
-        let mut hashes = path(index - left.len(), right);
-        hashes.push(ledger::root_of(left));
-        hashes
-    }
-}
-
-/// RFC 6962, 2.1.2: consistency of the first `size` leaves with all.
-fn subproof(size: usize, leaves: &[Hash], is_whole: bool) -> Vec<Hash> {
-    if size == leaves.len() {
-        return if is_whole { Vec::new() } else { vec![ledger::root_of(leaves)] };
-    }
-    let (left, right) = leaves.split_at(split(leaves.len()));
-    if size <= left.len() {
-        let mut hashes = subproof(size, left, is_whole);
-        hashes.push(ledger::root_of(right));
-        hashes
-    } else {
-        let mut hashes = subproof(size - left.len(), right, false);
-        hashes.push(ledger::root_of(left));
-        hashes
-    }
-}
-
-/// The largest power of two below `len`.
-fn split(len: usize) -> usize {
-    len.next_power_of_two() / 2
 }

@@ -1,9 +1,10 @@
 //! A second person's word, and persons who leave the roster.
 
-use evidence::order::{Approval, ApprovalType, Decision};
+use evidence::order::Approval;
 use lab::proxy::Seen;
 use lab::{Lab, Options, attempt, run, wait_for};
 use proto::v1::ApproveOrderRequest;
+use testkit::orders;
 
 use super::{count, refused, roster, said, small, timeline, verified, verified_by_strangers};
 use crate::bad_input::{now, signed_by, wire};
@@ -49,12 +50,9 @@ fn a_sensitive_order_needs_another_persons_word() {
     let (code, text) = said(&own);
     assert_eq!(code, Some(64), "{text}");
     let approval = Approval {
-        type_: ApprovalType,
         deployment: "lab".parse().unwrap(),
-        order: order.parse().unwrap(),
         approver: "alice".parse().unwrap(),
-        at: now(),
-        decision: Decision::Approve,
+        ..orders::approval(order.parse().unwrap(), now())
     };
     let approval = wire(&signed_by(&approval, &field.lab.path("admin/keys/alice")));
     let own = field

@@ -13,6 +13,7 @@ use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;
 use testkit::bundles::*;
+use testkit::people;
 
 mod approvals;
 mod kept;
@@ -40,12 +41,8 @@ fn people(roster: &mut Roster) {
 fn third() -> Signed {
     let files = Recipe::default().build().files;
     let second: Roster = evidence::json::parse_document(&files["deployment/roster-2.json"]).unwrap();
-    let mut third = Roster {
-        version: 3,
-        previous: Some(Digest::of(&files["deployment/roster-2.json"])),
-        issued: at("11:20:00"),
-        ..second
-    };
+    let digest = Digest::of(&files["deployment/roster-2.json"]);
+    let mut third = people::next_roster(&second, digest, at("11:20:00"), second.not_after);
     third.rules.two_persons.clear();
     for person in &mut third.persons {
         person.roles.retain(|role| *role != Role::Approver);

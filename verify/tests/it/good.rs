@@ -7,6 +7,7 @@ use ledger::KeyType;
 
 use crate::verdicts::*;
 use testkit::bundles::*;
+use testkit::people;
 
 /// The table of docs/spec/bundle.md, read from it.
 fn table() -> Vec<String> {
@@ -143,9 +144,8 @@ fn other_pins_refuse_the_bundle() {
         files.insert(name.to_owned(), text.into_bytes());
         judged_under(&bundle.files, &trust_of(&files))
     };
-    let authority = evidence::roster::AuthoritySet::new(1, vec![key(MALLORY).public()]).unwrap();
-    let both =
-        evidence::roster::AuthoritySet::new(2, vec![key(MALLORY).public(), key(AUTHORITY).public()]).unwrap();
+    let authority = people::authority(1, &[MALLORY]);
+    let both = people::authority(2, &[MALLORY, AUTHORITY]);
     let mirror = signer(60, "mirror.example/m1").verifier_key(KeyType::CosignatureV1);
     let log = log_key(LOG, "exhibit/acme");
     for (why, check, report) in [

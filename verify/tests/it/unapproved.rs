@@ -4,13 +4,14 @@
 use std::sync::LazyLock;
 
 use evidence::entry::EntryType;
-use evidence::order::{Approval, ApprovalType, Decision, Order};
+use evidence::order::{Approval, Decision, Order};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use exhibit_verify::{Report, Verdict};
 
 use crate::verdicts::*;
 use testkit::bundles::*;
+use testkit::orders::approval;
 
 /// A second order of the good bundle, which needs an approval as the first does.
 static SECOND: LazyLock<Signed> = LazyLock::new(|| {
@@ -30,14 +31,7 @@ fn order_ref() -> [(&'static str, String); 1] {
 
 /// The entry of a decision about the second order, by bob.
 fn decided(type_: EntryType, decision: Decision) -> Draft {
-    let approval = Approval {
-        type_: ApprovalType,
-        deployment: "acme".parse().unwrap(),
-        order: SECOND.digest(),
-        approver: "bob".parse().unwrap(),
-        at: at("09:38:00"),
-        decision,
-    };
+    let approval = Approval { decision, ..approval(SECOND.digest(), at("09:38:00")) };
     Draft::new(type_, incident(), "09:38:01", order_ref(), |_| sign(&approval, &[BOB]).into())
 }
 
