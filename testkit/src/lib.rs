@@ -17,5 +17,6 @@ pub mod log;
 pub mod orders;
 pub mod packages;
 pub mod people;
+pub mod strace;
 pub mod vectors;
 pub mod wait;

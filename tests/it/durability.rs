@@ -4,13 +4,12 @@
 //! The order for each segment, in both stores: flush its bytes and its seal, give them their names, flush the folder of the names. Then
 //! flush the row in the database; then answer the endpoint.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use lab::proxy::Seen;
 use lab::{Child, is_root, wait_for};
+use testkit::strace::{self, Call};
 
 use crate::faults::fixture;
 use crate::field::{Field, Random};
@@ -18,84 +17,12 @@ use crate::field::{Field, Random};
 /// How long each flush is held up before it begins.
 const FLUSH_DELAY: Duration = Duration::from_millis(150);
 
-/// One finished system call; calls stand in the order in which they finished.
-#[derive(Debug)]
-struct Call {
-    name: String,
-    arguments: String,
-    finished: SystemTime,
-}
-
-impl Call {
-    /// The path in `5</path>` of the n-th descriptor argument.
-    fn descriptor(&self, number: usize) -> &str {
-        let path = self.arguments.split('<').nth(number + 1).and_then(|rest| rest.split('>').next());
-        path.unwrap_or_default()
-    }
-
-    /// The n-th quoted argument.
-    fn quoted(&self, number: usize) -> &str {
-        self.arguments.split('"').nth(number * 2 + 1).unwrap_or_default()
-    }
-
-    fn is_flush_of(&self, path: &str) -> bool {
-        matches!(self.name.as_str(), "fsync" | "fdatasync") && self.descriptor(0) == path
-    }
-}
-
-/// `PID TIME name(arguments) = 0 <SECONDS>`, and pairs of `unfinished` and `resumed`.
-fn parse(log: &str) -> Vec<Call> {
-    let mut begun: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut calls = Vec::new();
-    for line in log.lines() {
-        let mut words = line.splitn(2, ' ');
-        let (Some(thread), Some(rest)) = (words.next(), words.next()) else { continue };
-        let Some((time, rest)) = rest.trim_start().split_once(' ') else { continue };
-        let (whole, is_resumed) = if let Some(half) = rest.strip_suffix(" <unfinished ...>") {
-            begun.insert(thread, half);
-            continue;
-        } else if let Some((_, half)) =
-            rest.strip_prefix("<... ").and_then(|rest| rest.split_once("resumed>"))
-        {
-            (format!("{}{half}", begun.remove(thread).unwrap_or_default()), true)
-        } else {
-            (rest.to_owned(), false)
-        };
-        let Some((name, arguments)) = whole.split_once('(') else { continue };
-        if whole.contains(" = -1 ") || !whole.contains(" = ") {
-            continue;
-        }
-        let seconds = |text: &str| Duration::from_secs_f64(text.parse().unwrap());
-        // A call that was printed in one piece carries the time of its beginning, a resumed one that of its end.
-        let took = whole.rsplit('<').next().and_then(|text| text.strip_suffix('>'));
-        let took = took.filter(|_| !is_resumed).map_or(Duration::ZERO, seconds);
-        calls.push(Call {
-            name: name.to_owned(),
-            arguments: arguments.to_owned(),
-            finished: UNIX_EPOCH + seconds(time) + took,
-        });
-    }
-    calls
-}
-
 /// strace on a running process, with slow flushes.
 fn trace(pid: u32, log: &Path) -> Child {
-    let mut command = Command::new("strace");
+    let mut command = strace::command(log, "fsync,fdatasync,linkat,renameat,renameat2,pwrite64");
     command
-        .args([
-            "-f",
-            "-y",
-            "-ttt",
-            "-T",
-            "-s",
-            "200",
-            "-e",
-            "trace=fsync,fdatasync,linkat,renameat,renameat2,pwrite64",
-        ])
         .arg("-e")
         .arg(format!("inject=fsync,fdatasync:delay_enter={}", FLUSH_DELAY.as_micros()))
-        .arg("-o")
-        .arg(log)
         .args(["-p", &pid.to_string()]);
     let tracer = Child::start(command, &log.with_extension("says")).unwrap();
     wait_for("strace on every thread of the collector", || {
@@ -115,11 +42,7 @@ fn trace(pid: u32, log: &Path) -> Child {
 /// that last flush.
 fn durable(calls: &[Call], store: &Path, folder: &str, name: &str) -> usize {
     let folder = store.join(folder).display().to_string();
-    let is_naming = |call: &Call| {
-        (call.name == "linkat" || call.name.starts_with("renameat"))
-            && call.descriptor(1) == folder
-            && call.quoted(1) == name
-    };
+    let is_naming = |call: &Call| call.is_naming() && call.descriptor(1) == folder && call.quoted(1) == name;
     let named = calls.iter().position(is_naming).unwrap_or_else(|| panic!("{folder}/{name} got no name"));
     let temporary = format!("{}/{}", calls[named].descriptor(0), calls[named].quoted(0));
     let flushed = calls[..named].iter().any(|call| call.is_flush_of(&temporary));
@@ -150,7 +73,7 @@ fn a_segment_is_acknowledged_after_its_bytes_its_seal_and_its_row_are_flushed() 
     let ended = field.wait_ended(&order).unwrap();
     assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());
     tracer.terminate().unwrap();
-    let calls = parse(&fs_err::read_to_string(&log).unwrap());
+    let calls = strace::parse(&fs_err::read_to_string(&log).unwrap());
 
     let seen = field.proxy.seen();
     let acknowledged = field.acknowledged().unwrap();
@@ -188,4 +111,28 @@ fn a_segment_is_acknowledged_after_its_bytes_its_seal_and_its_row_are_flushed() 
         "tried: {} segments uploaded to a collector whose every flush takes {FLUSH_DELAY:?} longer; got: each answered after its bytes, seal and row were flushed",
         acknowledged.len()
     );
+}
+
+#[test]
+fn a_trace_is_read_with_blanks_in_paths_calls_in_halves_and_calls_that_failed() {
+    let log = "\
+41 1795262400.000001 linkat(7</tmp/a lab/store-a/tmp>, \"1 of 2\", 8</tmp/a lab/store-a/seals>, \"000000.seal\", 0) = 0 <0.000010>
+42    1795262401.500000 fsync(9</tmp/a lab/server/exhibit.db-wal> <unfinished ...>
+41 1795262402.000000 fsync(8</tmp/a lab/store-a/seals>) = -1 EIO (Input/output error) <0.000010>
+42    1795262403.000000 <... fsync resumed>) = 0 (DELAYED) <1.500000>
+41 1795262404.000000 fsync(8</tmp/a lab/store-a/seals>) = 0 <0.500000>
+41 1795262405.000000 +++ exited with 0 +++
+";
+    let calls = strace::parse(log);
+    let names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
+    assert_eq!(names, ["linkat", "fsync", "fsync"]);
+    let [named, row, folder] = calls.as_slice() else { panic!("{calls:?}") };
+    assert!(named.is_naming() && !row.is_naming());
+    assert_eq!((named.descriptor(0), named.quoted(0)), ("/tmp/a lab/store-a/tmp", "1 of 2"));
+    assert_eq!((named.descriptor(1), named.quoted(1)), ("/tmp/a lab/store-a/seals", "000000.seal"));
+    assert!(row.is_flush_of("/tmp/a lab/server/exhibit.db-wal"));
+    assert!(folder.is_flush_of("/tmp/a lab/store-a/seals") && !folder.is_flush_of("/tmp/a"));
+    let at = |ms: u64| UNIX_EPOCH + Duration::from_millis(1_795_262_400_000 + ms);
+    let close = |call: &Call, ms| call.finished.duration_since(at(ms)).unwrap() < Duration::from_millis(1);
+    assert!(close(row, 3000) && close(folder, 4500), "{calls:?}");
 }

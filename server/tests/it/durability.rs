@@ -1,79 +1,23 @@
 //! The order of system calls, seen from outside: the collector reports nothing before it is flushed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
-/// One finished system call.
-#[derive(Debug)]
-struct Call {
-    thread: String,
-    name: String,
-    arguments: String,
-}
+use testkit::strace::{self, Call};
 
 /// Runs `init` under strace; gives every call that matters, in order of completion.
 fn trace(place: &Path) -> Vec<Call> {
     let log = place.join("trace");
-    let mut command = Command::new("strace");
-    command
-        .args(["-f", "-y", "-s", "200", "-o"])
-        .arg(&log)
-        .args(["-e", "trace=write,fsync,fdatasync,linkat,renameat,renameat2,openat2"])
-        .arg(super::program());
+    let mut command = strace::command(&log, "write,fsync,linkat,renameat,renameat2");
+    command.arg(super::program());
     super::init(&mut command, place);
     let output = command.output().expect("strace is needed for this test");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    parse(&fs_err::read_to_string(&log).unwrap())
-}
-
-/// `PID name(arguments) = 0`, and pairs of `unfinished` and `resumed`.
-fn parse(log: &str) -> Vec<Call> {
-    let mut open: BTreeMap<String, String> = BTreeMap::new();
-    let mut calls = Vec::new();
-    for line in log.lines() {
-        let Some((thread, rest)) = line.split_once(' ') else {
-            continue;
-        };
-        let rest = rest.trim_start();
-        let whole = if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
-            open.insert(thread.to_owned(), begun.to_owned());
-            continue;
-        } else if let Some((_, ended)) =
-            rest.strip_prefix("<... ").and_then(|rest| rest.split_once("resumed>"))
-        {
-            format!("{}{ended}", open.remove(thread).unwrap_or_default())
-        } else {
-            rest.to_owned()
-        };
-        let Some((name, arguments)) = whole.split_once('(') else {
-            continue;
-        };
-        if !whole.contains(" = -1 ") {
-            calls.push(Call {
-                thread: thread.to_owned(),
-                name: name.to_owned(),
-                arguments: arguments.to_owned(),
-            });
-        }
-    }
-    calls
-}
-
-/// The path in `5</path>` of the n-th descriptor argument.
-fn descriptor(arguments: &str, number: usize) -> String {
-    let path = arguments.split('<').nth(number + 1).and_then(|rest| rest.split('>').next());
-    path.unwrap_or_default().to_owned()
-}
-
-/// The n-th quoted argument.
-fn quoted(arguments: &str, number: usize) -> String {
-    arguments.split('"').nth(number * 2 + 1).unwrap_or_default().to_owned()
+    strace::parse(&fs_err::read_to_string(&log).unwrap())
 }
 
 #[test]
 fn every_object_is_flushed_before_its_name_and_its_name_before_anything_is_said() {
-    let place = tempfile::tempdir().unwrap();
+    let place = tempfile::Builder::new().prefix("a collector's place ").tempdir().unwrap();
     let calls = trace(place.path());
     let said = calls
         .iter()
@@ -81,20 +25,19 @@ fn every_object_is_flushed_before_its_name_and_its_name_before_anything_is_said(
     let said = said.expect("init says what it made");
     let mut named = 0;
     for (at, call) in calls.iter().enumerate() {
-        let is_name = call.name == "linkat" || call.name.starts_with("renameat");
-        if !is_name || !descriptor(&call.arguments, 0).ends_with("/tmp") {
+        if !call.is_naming() || !call.descriptor(0).ends_with("/tmp") {
             continue;
         }
         named += 1;
-        let temporary = format!("{}/{}", descriptor(&call.arguments, 0), quoted(&call.arguments, 0));
-        let directory = descriptor(&call.arguments, 1);
+        let temporary = format!("{}/{}", call.descriptor(0), call.quoted(0));
+        let directory = call.descriptor(1);
         let touches = |number: usize, name: &str, path: &str| {
             let other = &calls[number];
-            other.thread == call.thread && other.name == name && descriptor(&other.arguments, 0) == path
+            other.thread == call.thread && other.name == name && other.descriptor(0) == path
         };
         let written = (0..at).rev().find(|number| touches(*number, "write", &temporary));
         let flushed = (0..at).rev().find(|number| touches(*number, "fsync", &temporary));
-        let name_flushed = (at..said).find(|number| touches(*number, "fsync", &directory));
+        let name_flushed = (at..said).find(|number| touches(*number, "fsync", directory));
         assert!(written.is_some() && written < flushed, "not flushed before its name: {call:?}");
         assert!(name_flushed.is_some(), "name not flushed before it was reported: {call:?}");
     }
