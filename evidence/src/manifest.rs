@@ -17,6 +17,7 @@ use crate::order::Limits;
 use crate::seal::delegation::Delegation;
 use crate::signed::{Signed, SignedError};
 use crate::text::serde_as_text;
+use crate::text::words::words;
 use crate::time::{FileTime, Time};
 
 /// Most lines in `footprint` and in `limitations`.
@@ -224,15 +225,16 @@ pub struct LogHead {
     pub sha256: Digest,
 }
 
-/// Whether the plan ran to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CollectionResult {
-    /// Every step was done.
-    Complete,
-    /// A limit or a failed step ended it early.
-    Limited,
+words! {
+    /// Whether the plan ran to its end.
+    CollectionResult of "a result of a collection" {
+        /// Every step was done.
+        Complete = "complete",
+        /// A limit or a failed step ended it early.
+        Limited = "limited",
+    }
 }
+serde_as_text!(CollectionResult);
 
 impl Manifest {
     /// Checks signatures (sealer, then evidence key) and that the manifest is about the collection of its delegation.

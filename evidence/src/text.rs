@@ -1,6 +1,8 @@
 //! Values that travel as text: serde through `Display` and `FromStr`, and canonical base64.
 //! Guarantee: what JSON accepts is exactly what `FromStr` accepts. Not here: the values themselves.
 
+pub mod words;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use evidence::digest::Digest;
+use evidence::manifest::CollectionResult;
 use evidence::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,7 @@ enum Line {
     /// An attempt is about to begin.
     Attempt { order: Digest, expires: Time, attempt: u32, collection: Digest, at: Time },
     /// Its manifest was signed with the evidence key.
-    Signed { order: Digest, attempt: u32, manifest: Digest, result: String, at: Time },
+    Signed { order: Digest, attempt: u32, manifest: Digest, result: CollectionResult, at: Time },
     /// It ended.
     Ended { order: Digest, attempt: u32, end: End, detail: String, at: Time },
     /// Its end was handed to the link while the link was connected.
@@ -53,7 +54,7 @@ pub struct Attempt {
     /// When it began, by the endpoint's clock.
     pub at: Time,
     /// Digest and result of its manifest, once signed.
-    pub manifest: Option<(Digest, String)>,
+    pub manifest: Option<(Digest, CollectionResult)>,
     /// How and why it ended; `None` while it runs.
     pub end: Option<(End, String)>,
     /// Whether the collector was told of the end.
@@ -215,10 +216,10 @@ impl SeenOrders {
         order: Digest,
         attempt: u32,
         manifest: Digest,
-        result: &str,
+        result: CollectionResult,
         at: Time,
     ) -> io::Result<()> {
-        self.record(&Line::Signed { order, attempt, manifest, result: result.to_owned(), at })
+        self.record(&Line::Signed { order, attempt, manifest, result, at })
     }
 
     /// The attempt that made `collection`, and its order.
@@ -303,7 +304,7 @@ fn apply(orders: &mut BTreeMap<Digest, Seen>, line: &Line) {
         }
         Line::Signed { order, attempt, manifest, result, .. } => {
             if let Some(attempt) = find(orders, order, *attempt) {
-                attempt.manifest = Some((*manifest, result.clone()));
+                attempt.manifest = Some((*manifest, *result));
             }
         }
         Line::Ended { order, attempt, end, detail, .. } => {

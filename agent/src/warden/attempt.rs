@@ -6,7 +6,7 @@ use std::time::Duration;
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::keys::SigningKey;
-use evidence::manifest::{Agent, CollectionResult, EndpointOrigin, LogHead};
+use evidence::manifest::{Agent, EndpointOrigin, LogHead};
 use evidence::seal::delegation::collection_id;
 use evidence::text::FixedBytes;
 use proto::backoff::Backoff;
@@ -266,16 +266,13 @@ impl Warden {
         let segments = manifest.segments;
         let at = self.state.clock.time(now);
         // Store it before it is sent: after a crash the receipt must still be recognised.
-        self.state
-            .seen
-            .sign(order, attempt, digest, result_text(manifest.result), at)
-            .map_err(state_error)?;
+        self.state.seen.sign(order, attempt, digest, manifest.result, at).map_err(state_error)?;
         let fields = Fields::new()
             .text("order", order)
             .number("attempt", u64::from(attempt))
             .text("collection", &collection)
             .text("manifest", digest)
-            .text("result", result_text(manifest.result))
+            .text("result", manifest.result)
             .number("items", manifest.items)
             .number("content_bytes", manifest.content_bytes)
             .number("stored_bytes", manifest.stored_len);
@@ -404,7 +401,7 @@ impl Warden {
             self.let_go()?;
         }
         self.waiting.retain(|waiting| waiting.judged.admitted.order_sha256 != receipt.order);
-        self.finish(receipt.order, receipt.attempt, receipt.collection, End::Stored, &receipt.result)
+        self.finish(receipt.order, receipt.attempt, receipt.collection, End::Stored, receipt.result.as_str())
     }
 
     /// Ends the processes of the running attempt and closes its upload.
@@ -468,13 +465,5 @@ impl Warden {
             self.record("attempt_interrupted", fields)?;
         }
         self.report_ended()
-    }
-}
-
-/// The word of a result, as the manifest writes it.
-pub(super) fn result_text(result: CollectionResult) -> &'static str {
-    match result {
-        CollectionResult::Complete => "complete",
-        CollectionResult::Limited => "limited",
     }
 }

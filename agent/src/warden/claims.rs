@@ -9,6 +9,7 @@ use evidence::digest::Digest;
 use evidence::entry::act::Act;
 use evidence::entry::{Entry, EntryType};
 use evidence::id::Actor;
+use evidence::manifest::CollectionResult;
 use evidence::roster::Role;
 use evidence::signed::Signed;
 use ledger::ProofFile;
@@ -38,7 +39,7 @@ pub struct Receipt {
     /// Which attempt.
     pub attempt: u32,
     /// `complete` or `limited`, from the manifest.
-    pub result: String,
+    pub result: CollectionResult,
     /// Number of copies, as the entry says.
     pub copies: String,
     /// Whether the entry calls it degraded.
@@ -67,7 +68,7 @@ pub fn receipt(
     let (order, attempt) =
         state.seen.of_collection(collection).ok_or_else(|| unproven("no collection of this endpoint"))?;
     let (manifest, result) =
-        attempt.manifest.clone().ok_or_else(|| unproven("its manifest was never signed here"))?;
+        attempt.manifest.ok_or_else(|| unproven("its manifest was never signed here"))?;
     let refers = |name: &str, value: &str| envelope.reference(name) == Some(value);
     if envelope.type_ != EntryType::CollectionStored
         || envelope.deployment != state.identity.pins.deployment

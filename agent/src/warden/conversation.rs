@@ -101,10 +101,9 @@ impl Warden {
                 continue;
             };
             let result = match end {
-                End::Stored => attempt.manifest.map_or_else(
-                    || attempt::result_text(CollectionResult::Complete).to_owned(),
-                    |(_, result)| result,
-                ),
+                End::Stored => {
+                    attempt.manifest.map_or(CollectionResult::Complete, |(_, result)| result).to_string()
+                }
                 End::Interrupted => AttemptState::Interrupted.to_string(),
             };
             let ended = v1::AttemptEnded {

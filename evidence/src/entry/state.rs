@@ -4,60 +4,12 @@
 //! Guarantee: each state has one word, the same on the wire, in the database and in reports. Text that is no
 //! state is an error. Not here: which entry leads to which state (the collector's projection writes them).
 
-use std::fmt;
-use std::str::FromStr;
+use crate::text::words::words;
 
-macro_rules! states {
-    ($(#[$doc:meta])* $name:ident of $of:literal { $($(#[$why:meta])* $state:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name {
-            $($(#[$why])* $state,)*
-        }
-
-        impl $name {
-            /// Every state.
-            pub const ALL: &[Self] = &[$(Self::$state,)*];
-
-            /// The word on the wire and in the database.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$state => $word,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownState;
-
-            fn from_str(word: &str) -> Result<Self, UnknownState> {
-                match word {
-                    $($word => Ok(Self::$state),)*
-                    _ => Err(UnknownState { of: $of }),
-                }
-            }
-        }
-    };
-}
-
-/// A word that is no state, perhaps because a newer version wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a state of {of} that this version knows")]
-pub struct UnknownState {
-    of: &'static str,
-}
-
-states! {
+words! {
     /// An order as a whole. The first four states are recorded; the others follow from attempts and the
     /// clock.
-    OrderState of "an order" {
+    OrderState of "a state of an order" {
         /// A second person has not approved yet.
         AwaitingApproval = "awaiting-approval",
         /// In force; no endpoint has begun.
@@ -75,9 +27,9 @@ states! {
     }
 }
 
-states! {
+words! {
     /// One endpoint's attempt under one order. The first two are never recorded: they follow from live connections.
-    AttemptState of "an attempt" {
+    AttemptState of "a state of an attempt" {
         /// Not delivered yet, or to be delivered again.
         Waiting = "waiting",
         /// Delivered; the warden has not answered.
@@ -97,9 +49,9 @@ states! {
     }
 }
 
-states! {
+words! {
     /// What one attempt collected.
-    CollectionState of "a collection" {
+    CollectionState of "a state of a collection" {
         /// Segments may be arriving.
         Running = "running",
         /// Ended before its manifest; its chain head is in the ledger.
@@ -117,9 +69,9 @@ states! {
     }
 }
 
-states! {
+words! {
     /// A generation of an endpoint.
-    EndpointState of "an endpoint" {
+    EndpointState of "a state of an endpoint" {
         /// A token is registered; nobody used it yet.
         Admitted = "admitted",
         /// Its keys are known.
@@ -131,9 +83,9 @@ states! {
     }
 }
 
-states! {
+words! {
     /// An incident.
-    IncidentState of "an incident" {
+    IncidentState of "a state of an incident" {
         /// Orders may be issued.
         Open = "open",
         /// No orders until it is reopened.
@@ -141,9 +93,9 @@ states! {
     }
 }
 
-states! {
+words! {
     /// The state, on one store or mirror, of an object that an approved plan destroys.
-    DisposalState of "a disposed object" {
+    DisposalState of "a state of a disposed object" {
         /// Destroyed there.
         Gone = "gone",
         /// The incident is open, held or retained.
@@ -179,6 +131,9 @@ impl AttemptState {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+    use std::str::FromStr;
+
     use super::*;
 
     #[test]
