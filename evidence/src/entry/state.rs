@@ -1,4 +1,4 @@
-//! The states of orders, attempts, collections, endpoints, incidents and disposed objects: one enum for each,
+//! The states of orders, attempts, collections, endpoints, incidents, disposed objects and stores: one enum for each,
 //! used by every room from the wire to the row.
 //!
 //! Guarantee: each state has one word, the same on the wire, in the database and in reports. Text that is no
@@ -107,6 +107,20 @@ words! {
     }
 }
 
+words! {
+    /// A store of the collector.
+    StoreState of "a state of a store" {
+        /// It answers.
+        Ok = "ok",
+        /// A flush failed: the collector writes nothing there until it is restarted.
+        Failed = "failed",
+        /// It does not answer.
+        Away = "away",
+        /// The operator takes it out of service.
+        Leaving = "leaving",
+    }
+}
+
 impl AttemptState {
     /// The state of an attempt, from the state in which its collection ended. A contradiction belongs to the
     /// collection; its attempt counts as malformed. A collection's disposal does not change its attempt's state.
@@ -150,6 +164,7 @@ mod tests {
         round(EndpointState::ALL);
         round(IncidentState::ALL);
         round(DisposalState::ALL);
+        round(StoreState::ALL);
         let unknown = "lost".parse::<AttemptState>().unwrap_err();
         assert_eq!(unknown.to_string(), "not a state of an attempt that this version knows");
     }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::entry::state::StoreState;
 use evidence::time::Time;
 use proto::v1::store_service_server::StoreService;
 use proto::v1::{
@@ -160,13 +161,13 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
     let replicas = collector.replicas.clone();
     let states = blocking(move || {
         let staying = replicas.stores().iter().map(|store| (state(store.as_ref()), store));
-        let leaving = replicas.leaving().iter().map(|store| (("leaving", String::new()), store));
+        let leaving = replicas.leaving().iter().map(|store| ((StoreState::Leaving, String::new()), store));
         staying
             .chain(leaving)
             .map(|((state, why), store)| StoreRow {
                 store: store.identity().store.clone(),
                 domain: store.domain().to_owned(),
-                state: state.to_owned(),
+                state: state.to_string(),
                 why,
                 created: store.identity().created.clone(),
                 ..StoreRow::default()
@@ -193,13 +194,13 @@ async fn rows(collector: &Collector) -> Result<Vec<StoreRow>, Failure> {
 }
 
 /// Asks the store itself, by reading its marker.
-fn state(store: &dyn Store) -> (&'static str, String) {
+fn state(store: &dyn Store) -> (StoreState, String) {
     if store.has_failed() {
-        return ("failed", "a flush failed; repair the disk and restart the collector".to_owned());
+        return (StoreState::Failed, "a flush failed; repair the disk and restart the collector".to_owned());
     }
     match store.read(&Key::marker()) {
-        Ok(_) => ("ok", String::new()),
-        Err(error) => ("away", crate::failure::chain(&error)),
+        Ok(_) => (StoreState::Ok, String::new()),
+        Err(error) => (StoreState::Away, crate::failure::chain(&error)),
     }
 }
 
