@@ -6,6 +6,7 @@
 pub mod act;
 pub mod detail;
 mod form;
+pub mod incident;
 mod kind;
 pub mod pairs;
 pub mod state;

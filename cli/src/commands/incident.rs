@@ -361,3 +361,21 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use evidence::entry::incident;
+
+    use super::*;
+
+    #[test]
+    fn the_choices_are_the_words_of_the_specification() {
+        fn same<T: ValueEnum>(words: &[impl ToString]) {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            assert_eq!(T::value_variants().iter().map(word).collect::<Vec<_>>(), words);
+        }
+        same::<Severity>(incident::Severity::ALL);
+        same::<Tlp>(incident::Tlp::ALL);
+        same::<RsitClass>(incident::RsitClass::ALL);
+    }
+}

@@ -7,6 +7,7 @@
 use std::error::Error;
 
 use evidence::digest::Digest;
+use evidence::entry::incident::{RsitClass, Severity, Tlp};
 use evidence::entry::state::{AttemptState, CollectionState, EndpointState, IncidentState, OrderState};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Actor, Chain, EndpointId, Generation, IncidentId, PersonId};
@@ -155,7 +156,18 @@ macro_rules! text {
 }
 
 text!(Actor, AttemptState, Chain, CollectionState, EndpointId, EndpointState, EntryType, Fingerprint);
-text!(IncidentId, IncidentState, OrderState, Outcome, PersonId, PublicKey, Time);
+text!(
+    IncidentId,
+    IncidentState,
+    OrderState,
+    Outcome,
+    PersonId,
+    PublicKey,
+    RsitClass,
+    Severity,
+    Time,
+    Tlp
+);
 
 /// Enumerations that are stored as their word in JSON.
 macro_rules! word {

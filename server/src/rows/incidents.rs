@@ -1,6 +1,7 @@
 //! Incidents, and the erasable texts that acts name.
 
 use evidence::digest::Digest;
+use evidence::entry::incident::{RsitClass, Severity, Tlp};
 use evidence::entry::state::IncidentState;
 use evidence::id::{Actor, IncidentId};
 use evidence::time::Time;
@@ -18,11 +19,10 @@ record! {
         incident: IncidentId = "i.incident",
         /// Whether orders may be issued.
         state: IncidentState = "i.state",
-        severity: String = "i.severity",
-        /// Traffic light.
-        tlp: String = "i.tlp",
-        /// RSIT class.
-        class: String = "i.class",
+        severity: Option<Severity> = "i.severity",
+        /// Who may be told.
+        tlp: Option<Tlp> = "i.tlp",
+        class: Option<RsitClass> = "i.class",
         /// Digest of the title's detail object.
         detail: Option<Digest> = "i.detail",
         /// The title; `None` if it was erased or never given.

@@ -160,14 +160,13 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         }
         T::IncidentOpened => {
             let act: Act = read(fact.act)?;
-            // Services require the three fields. Ledgers in tests may lack them and then have empty columns.
-            let field = |name| act.field(name).unwrap_or_default().to_owned();
             let row = IncidentRow {
                 incident: incident_of(envelope)?.clone(),
                 state: IncidentState::Open,
-                severity: field("severity"),
-                tlp: field("tlp"),
-                class: field("class"),
+                // Services require the three fields. Ledgers in tests may lack them.
+                severity: field(&act, "severity")?,
+                tlp: field(&act, "tlp")?,
+                class: field(&act, "class")?,
                 detail: act.detail,
                 title: None,
                 opened: time,
@@ -456,6 +455,11 @@ fn reference<'envelope>(
 
 fn parsed<T: FromStr>(envelope: &Envelope, name: &'static str) -> Result<T, ProjectionError> {
     reference(envelope, name)?.parse().or(Err(ProjectionError::Reference { name }))
+}
+
+/// A field of an act, if the act has it.
+fn field<T: FromStr>(act: &Act, name: &'static str) -> Result<Option<T>, ProjectionError> {
+    act.field(name).map(str::parse).transpose().or(Err(ProjectionError::Missing { what: name }))
 }
 
 /// Why an entry cannot become rows.

@@ -7,9 +7,12 @@ pub(crate) mod wire;
 
 use crate::acts::{required_ref, submit};
 use crate::rows::incidents::must_exist;
+use std::fmt;
 use std::sync::Arc;
 
 use evidence::entry::EntryType;
+use evidence::entry::act::Act;
+use evidence::entry::incident::{RsitClass, Severity, Tlp};
 use evidence::entry::state::{EndpointState, IncidentState};
 use evidence::id::{Chain, EndpointId, Generation, IncidentId};
 use evidence::signed::Signed;
@@ -36,27 +39,14 @@ pub struct Incidents {
     pub orders: Arc<OrderDesk>,
 }
 
-/// The fields of `incident.opened`, and the values that each may have.
-const OPENED_FIELDS: [(&str, &[&str]); 3] = [
-    ("class", RSIT_CLASSES),
-    ("severity", &["low", "medium", "high", "very-high"]),
-    ("tlp", &["clear", "green", "amber", "amber-strict", "red"]),
-];
-
-/// Classes of the Reference Security Incident Taxonomy (ENISA, TF-CSIRT), in our spelling.
-const RSIT_CLASSES: &[&str] = &[
-    "abusive-content",
-    "malicious-code",
-    "information-gathering",
-    "intrusion-attempts",
-    "intrusions",
-    "availability",
-    "information-content-security",
-    "fraud",
-    "vulnerable",
-    "other",
-    "test",
-];
+/// Demands a field of `incident.opened` with one of these words.
+fn check_field<T: fmt::Display>(act: &Act, name: &str, words: &[T]) -> Result<(), Failure> {
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    if act.field(name).is_some_and(|value| words.iter().any(|word| word == value)) {
+        return Ok(());
+    }
+    Err(Failure::malformed(format!("the field {name} is none of {}", words.join(", "))))
+}
 
 /// Opens an incident.
 ///
@@ -68,15 +58,10 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
     if weighed.act.reference("incident") != Some(incident.to_string().as_str()) {
         return Err(Failure::malformed("the act's ref names another incident than its chain"));
     }
-    for (name, values) in OPENED_FIELDS {
-        match weighed.act.field(name) {
-            Some(value) if values.contains(&value) => {}
-            _ => {
-                return Err(Failure::malformed(format!("the field {name} is none of {}", values.join(", "))));
-            }
-        }
-    }
-    if weighed.act.fields.len() != OPENED_FIELDS.len() {
+    check_field(&weighed.act, "class", RsitClass::ALL)?;
+    check_field(&weighed.act, "severity", Severity::ALL)?;
+    check_field(&weighed.act, "tlp", Tlp::ALL)?;
+    if weighed.act.fields.len() != 3 {
         return Err(Failure::malformed("incident.opened has the fields class, severity and tlp, no others"));
     }
     let id = incident.clone();
@@ -287,14 +272,19 @@ fn shortened(value: &str) -> &str {
     if digest { value.get(..12).unwrap_or(value) } else { value }
 }
 
+/// A field that a ledger may lack; then it is empty on the wire.
+fn word(field: Option<impl fmt::Display>) -> String {
+    field.map_or_else(String::new, |word| word.to_string())
+}
+
 fn wire(row: rows::incidents::IncidentRow) -> v1::IncidentRow {
     v1::IncidentRow {
         incident: row.incident.to_string(),
         // Empty if the text of the title was disposed of.
         title: row.title.unwrap_or_default(),
-        severity: row.severity,
-        tlp: row.tlp,
-        rsit_class: row.class,
+        severity: word(row.severity),
+        tlp: word(row.tlp),
+        rsit_class: word(row.class),
         state: row.state.to_string(),
         opened: row.opened.to_string(),
         opened_by: row.opened_by.to_string(),

@@ -202,9 +202,9 @@ mod tests {
         IncidentRow {
             incident: incident(),
             state: IncidentState::Open,
-            severity: String::new(),
-            tlp: String::new(),
-            class: String::new(),
+            severity: None,
+            tlp: None,
+            class: None,
             detail: None,
             title: None,
             opened: Time::EPOCH,

@@ -4,6 +4,7 @@ pub(crate) mod life;
 
 use evidence::disposal::Object;
 use evidence::entry::act::Act;
+use evidence::entry::incident::Severity;
 use evidence::json;
 use testkit::people;
 
@@ -231,7 +232,7 @@ fn an_erased_detail_stays_erased_and_everything_else_is_rebuilt() {
     let db = Db::open(&layout.database(), 1).unwrap();
     let incident =
         db.read(|reader| crate::rows::incidents::at(reader, &INCIDENT.parse().unwrap())).unwrap().unwrap();
-    assert_eq!((incident.title, incident.severity.as_str()), (None, "high"));
+    assert_eq!((incident.title, incident.severity), (None, Some(Severity::High)));
 }
 
 #[test]

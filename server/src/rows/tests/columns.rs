@@ -164,6 +164,9 @@ fn values_of(type_: &str) -> (Value, Vec<Value>) {
         "AttemptState" | "CollectionState" => state("stored"),
         "EndpointState" => state("enrolled"),
         "IncidentState" => state("open"),
+        "Severity" => state("high"),
+        "Tlp" => state("amber"),
+        "RsitClass" => state("intrusions"),
         other => panic!("no foreign value for columns of type {other}: add some"),
     };
     // A required key is never empty, nor is any value of a type that has no form for absence.
