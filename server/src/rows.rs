@@ -6,7 +6,7 @@
 //! Trust: the database proves nothing. Every proof that leaves the collector comes from ledger and stores.
 
 pub(crate) mod collections;
-mod column;
+pub(crate) mod column;
 pub(crate) mod condition;
 pub(crate) mod disposals;
 pub(crate) mod endpoints;

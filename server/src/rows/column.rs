@@ -7,6 +7,7 @@
 use std::error::Error;
 
 use evidence::digest::Digest;
+use evidence::disposal::Object;
 use evidence::entry::incident::{RsitClass, Severity, Tlp};
 use evidence::entry::state::{AttemptState, CollectionState, EndpointState, IncidentState, OrderState};
 use evidence::entry::{ActObject, EntryType};
@@ -159,6 +160,7 @@ text!(Actor, AttemptState, Chain, CollectionState, EndpointId, EndpointState, En
 text!(
     IncidentId,
     IncidentState,
+    Object,
     OrderState,
     Outcome,
     PersonId,
@@ -204,6 +206,27 @@ impl Stored for ActObject {
 impl Column for ActObject {
     fn read(value: ValueRef<'_>) -> Result<Self, Unfit> {
         Ok(Self::parse(value.as_blob()?)?)
+    }
+}
+
+/// A time in a column of milliseconds since 1970, where 0 stands for no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Millis(pub(crate) Time);
+
+impl Stored for Millis {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let ms = i64::try_from(self.0.unix_ms())
+            .map_err(|source| rusqlite::Error::ToSqlConversionFailure(source.into()))?;
+        Ok(ms.into())
+    }
+}
+
+impl Column for Millis {
+    const NONE: ValueRef<'static> = ValueRef::Integer(0);
+
+    fn read(value: ValueRef<'_>) -> Result<Self, Unfit> {
+        let ms = u64::column_result(value)?;
+        Ok(Self(Time::from_unix_ms(ms).ok_or("a time after the year 9999")?))
     }
 }
 

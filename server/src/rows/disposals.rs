@@ -2,14 +2,14 @@
 //! and which stores must wait.
 
 use evidence::digest::Digest;
-use evidence::disposal::{Course, Fact, Plan, Refusal};
+use evidence::disposal::{Course, Fact, Object, Plan, Refusal};
 use evidence::entry::EntryType;
 use evidence::entry::state::CollectionState;
 use evidence::id::{Actor, Chain, DeploymentId, IncidentId};
 use evidence::roster::Role;
 use rusqlite::Connection;
 
-use super::column::values;
+use super::column::{Millis, values};
 use super::entries::{self, EntryRow};
 use super::record::{find, insert as insert_row, list, record};
 use super::{DbError, incidents, rosters};
@@ -84,13 +84,10 @@ pub(crate) fn apply(
     match (row.kind, named) {
         (EntryType::DispositionApproved, Some(named)) => condemn(tx, named, &plan, row.index)?,
         (EntryType::DispositionExecuted, Some(named)) => {
-            let gone = DisposedRow {
-                object: row.required("object")?.to_owned(),
-                store: row.required("store")?.to_owned(),
-                plan,
-            };
+            let gone =
+                DisposedRow { object: row.parsed("object")?, store: row.required("store")?.to_owned(), plan };
             insert_row(tx, &gone)?;
-            if gone.object.ends_with("/details") {
+            if matches!(gone.object, Object::Details(_)) {
                 for digest in &named.details {
                     if !crate::rows::texts::text_stays(tx, digest, row.time)? {
                         incidents::erase_detail(tx, digest)?;
@@ -116,8 +113,7 @@ fn condemn(tx: &Connection, plan: &Plan, digest: &Digest, index: u64) -> Result<
 record! {
     /// An object that a store has destroyed.
     DisposedRow of "disposed" by "object", "store", "plan" {
-        /// The object, in the form that entries use.
-        object: String = "object",
+        object: Object = "object",
         store: String = "store",
         plan: Digest = "plan",
     }
@@ -151,11 +147,11 @@ pub(crate) fn plans(reader: &Connection) -> Result<Vec<ApprovedPlan>, DbError> {
     list(reader, "FROM condemned GROUP BY incident, plan ORDER BY min(idx)", [])
 }
 
-/// True if an object is recorded as destroyed on a store. `object` has the form that entries use.
+/// True if an object is recorded as destroyed on a store.
 pub(crate) fn is_gone(
     reader: &Connection,
     plan: &Digest,
-    object: &str,
+    object: &Object,
     store: &str,
 ) -> Result<bool, DbError> {
     let mut statement = reader.prepare_cached(
@@ -216,11 +212,10 @@ record! {
     /// A store that keeps an object for now.
     WaitRow of "disposal_waits" by "store", "object", "plan" {
         store: String = "store",
-        /// The object, in the form that entries use.
-        object: String = "object",
+        object: Object = "object",
         plan: Digest = "plan",
-        /// When to ask the store again.
-        due_ms: u64 = "due_ms",
+        /// When to ask the store again; `None` means now.
+        due: Option<Millis> = "due_ms",
         /// Why the object is still there.
         why: String = "why",
     }
@@ -232,12 +227,12 @@ pub(crate) fn wait(tx: &Connection, row: &WaitRow) -> Result<(), DbError> {
         "INSERT INTO disposal_waits (store, object, plan, due_ms, why) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (store, object, plan) DO UPDATE SET due_ms = ?4, why = ?5",
     )?
-    .execute(values![row.store, row.object, row.plan, row.due_ms, row.why])?;
+    .execute(values![row.store, row.object, row.plan, row.due, row.why])?;
     Ok(())
 }
 
 /// Removes the note that an object waits on a store.
-pub(crate) fn wait_over(tx: &Connection, store: &str, object: &str, plan: &Digest) -> Result<(), DbError> {
+pub(crate) fn wait_over(tx: &Connection, store: &str, object: &Object, plan: &Digest) -> Result<(), DbError> {
     tx.prepare_cached("DELETE FROM disposal_waits WHERE store = ?1 AND object = ?2 AND plan = ?3")?
         .execute(values![store, object, plan])?;
     Ok(())

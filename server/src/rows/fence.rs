@@ -89,10 +89,10 @@ fn id_of(object: &store::Disposable) -> Digest {
     }
 }
 
-/// The name of a store's object, in the form that entries use.
-fn named(object: &store::Disposable, incident: &IncidentId) -> String {
+/// A store's object as entries name it.
+fn named(object: &store::Disposable, incident: &IncidentId) -> Object {
     match object {
-        store::Disposable::Collection(id) => Object::Collection(Digest(*id)).to_string(),
-        store::Disposable::Detail(_) => format!("{incident}/details"),
+        store::Disposable::Collection(id) => Object::Collection(Digest(*id)),
+        store::Disposable::Detail(_) => Object::Details(incident.clone()),
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params_from_iter};
 
 use super::DbError;
-use super::column::values;
+use super::column::{Millis, values};
 use super::record::{Record as _, find, find_value, record};
 
 record! {
@@ -11,12 +11,12 @@ record! {
     #[derive(Default)]
     ScrubRow of "scrubs" by "store" {
         store: String = "store",
-        /// When it began, in milliseconds since 1970.
-        begun_ms: u64 = "begun_ms",
-        /// When it ended; 0 while it continues.
-        ended_ms: u64 = "ended_ms",
-        /// When the last complete pass, up to this one, had begun; 0 if there is none yet.
-        whole_ms: u64 = "whole_ms",
+        /// When it began; `None` before the first pass.
+        begun: Option<Millis> = "begun_ms",
+        /// When it ended; `None` while it continues.
+        ended: Option<Millis> = "ended_ms",
+        /// When the last complete pass, up to this one, had begun; `None` if there is none yet.
+        whole: Option<Millis> = "whole_ms",
         /// The last key that was examined.
         cursor: String = "cursor",
         /// Number of objects examined.

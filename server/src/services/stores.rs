@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evidence::entry::state::StoreState;
-use evidence::time::Time;
 use proto::v1::store_service_server::StoreService;
 use proto::v1::{
     ListStoresRequest, ListStoresResponse, RepairProgress, RepairRequest, ScrubProgress, ScrubRequest,
@@ -21,6 +20,7 @@ use tonic::{Request, Response, Status};
 use crate::blocking::blocking;
 use crate::collector::Collector;
 use crate::failure::Failure;
+use crate::rows::column::Millis;
 use crate::rows::scrubs::{self, ScrubRow};
 use crate::rows::{self, DbError};
 use crate::upkeep::{Upkeep, repairs};
@@ -113,7 +113,7 @@ async fn watch_scrub(
     }
     // A pass counts if it ended after this request.
     let ended = |rows: &std::collections::BTreeMap<String, ScrubRow>, store: &String| {
-        let newer = |row: &ScrubRow| row.ended_ms != 0 && before.get(store).is_none_or(|old| *old != *row);
+        let newer = |row: &ScrubRow| row.ended.is_some() && before.get(store).is_none_or(|old| *old != *row);
         rows.get(store).is_some_and(newer)
     };
     loop {
@@ -205,14 +205,12 @@ fn state(store: &dyn Store) -> (StoreState, String) {
 }
 
 fn scrub_state(row: ScrubRow) -> ScrubState {
-    let time = |ms: u64| {
-        let time = Time::from_unix_ms(ms).filter(|_| ms != 0);
-        time.map_or_else(String::new, |time| time.to_string())
-    };
+    // On the wire an empty text says that there is no such time.
+    let time = |time: Option<Millis>| time.map_or_else(String::new, |time| time.0.to_string());
     ScrubState {
-        begun: time(row.begun_ms),
-        ended: time(row.ended_ms),
-        whole: time(row.whole_ms),
+        begun: time(row.begun),
+        ended: time(row.ended),
+        whole: time(row.whole),
         objects: row.objects,
         total: row.total,
         bytes: row.bytes,

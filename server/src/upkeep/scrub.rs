@@ -25,6 +25,7 @@ use crate::log::ledger::{FsckReport, Mended, check_store, mend_tiles};
 use crate::metrics;
 use crate::rows;
 use crate::rows::QueueSink;
+use crate::rows::column::Millis;
 use crate::rows::scrubs::{self, ScrubRow};
 use crate::upkeep::Upkeep;
 use crate::upkeep::fixity;
@@ -114,13 +115,11 @@ async fn scrub_when_due(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool,
     let before = upkeep.collector.db.read_async(move |db| scrubs::of_store(db, &kept)).await?;
     let mut row = before.unwrap_or_else(|| ScrubRow { store: name.clone(), ..ScrubRow::default() });
     scrub.show_pass(&row);
-    let goes_on = row.begun_ms != 0 && row.ended_ms == 0;
+    let goes_on = row.begun.is_some() && row.ended.is_none();
     if !goes_on {
         // After the clock went back, the last pass seems to begin later than now. That counts as early as well.
-        let is_early = |now: Time| {
-            let age = now.unix_ms().checked_sub(row.begun_ms).map(Duration::from_millis);
-            age.is_none_or(|age| age < scrub.pace.between())
-        };
+        let begun = row.begun;
+        let is_early = |now: Time| begun.is_some_and(|begun| now.since(begun.0) < scrub.pace.between());
         while !scrub.asked_stores().contains(&name) && is_early(clock::now()) {
             if !wait_unless_drained(upkeep, LOOK).await {
                 return Ok(false);
@@ -128,8 +127,8 @@ async fn scrub_when_due(upkeep: &Upkeep, store: &Arc<dyn Store>) -> Result<bool,
         }
         row = ScrubRow {
             store: name,
-            begun_ms: clock::now().unix_ms(),
-            whole_ms: row.whole_ms,
+            begun: Some(Millis(clock::now())),
+            whole: row.whole,
             ..ScrubRow::default()
         };
     }
@@ -181,9 +180,9 @@ async fn pass(upkeep: &Upkeep, store: &Arc<dyn Store>, mut row: ScrubRow) -> Res
         }
     }
     check_ledger(upkeep, store, &mut row).await?;
-    row.ended_ms = clock::now().unix_ms();
+    row.ended = Some(Millis(clock::now()));
     if row.unreadable == 0 {
-        row.whole_ms = row.begun_ms;
+        row.whole = row.begun;
     }
     save(upkeep, &row).await?;
     scrub.asked_stores().remove(&row.store);

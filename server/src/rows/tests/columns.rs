@@ -143,6 +143,10 @@ fn values_of(type_: &str) -> (Value, Vec<Value>) {
         "u64" => (Value::Integer(1), vec![Value::Integer(-1), text("many"), Value::Real(0.5)]),
         "u32" => (Value::Integer(1), vec![Value::Integer(-1), Value::Integer(1 << 32), text("many")]),
         "Generation" => (Value::Integer(1), vec![Value::Integer(0), Value::Integer(-1), text("first")]),
+        "Millis" => (
+            Value::Integer(1),
+            vec![Value::Integer(-1), Value::Integer(i64::MAX), text("now"), Value::Real(0.5)],
+        ),
         "bool" => (Value::Integer(1), vec![Value::Integer(2), Value::Integer(-1), text("yes")]),
         "String" => (text("one"), vec![blob(1), Value::Integer(1)]),
         "Vec<u8>" => (blob(5), vec![text("bytes"), Value::Integer(1)]),
@@ -167,6 +171,7 @@ fn values_of(type_: &str) -> (Value, Vec<Value>) {
         "Severity" => state("high"),
         "Tlp" => state("amber"),
         "RsitClass" => state("intrusions"),
+        "Object" => (text("INC-2026-0001/details"), vec![text("INC-2026-0001"), blob(3)]),
         other => panic!("no foreign value for columns of type {other}: add some"),
     };
     // A required key is never empty, nor is any value of a type that has no form for absence.

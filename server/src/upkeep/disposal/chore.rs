@@ -23,6 +23,7 @@ use super::finished::mark_disposed;
 use crate::blocking::blocking;
 use crate::clock::end_of_wait;
 use crate::failure::{Failure, chain};
+use crate::rows::column::Millis;
 use crate::rows::disposals::course_now;
 use crate::rows::disposals::{self, ApprovedPlan, WaitRow};
 use crate::rows::texts::text_stays;
@@ -81,7 +82,7 @@ async fn round(
     mark_disposed_now(upkeep).await?;
     let plans = upkeep.collector.db.read_async(disposals::plans).await?;
     let waits = upkeep.collector.db.read_async(disposals::waits).await?;
-    let now_ms = crate::clock::now().unix_ms();
+    let now = crate::clock::now();
     for ApprovedPlan { incident, plan } in plans {
         if let Some(stayed) = finished.get(&plan)
             && all_stay(upkeep, stayed).await?
@@ -96,9 +97,10 @@ async fn round(
             if upkeep.collector.intake.is_cancelled() {
                 return Ok(());
             }
-            let (name, object) = (step.store.identity().store.clone(), step.object.to_string());
+            let name = &step.store.identity().store;
             let waits = waits.iter().any(|row| {
-                row.store == name && row.object == object && row.plan == plan && row.due_ms > now_ms
+                let is_due = row.due.is_none_or(|due| due.0 <= now);
+                row.store == *name && row.object == step.object && row.plan == plan && !is_due
             });
             if waits {
                 is_finished = false;
@@ -319,7 +321,7 @@ async fn record(upkeep: &Upkeep, step: &Destruction, store: &str, count: u64) ->
     ];
     let chain = Chain::from(step.incident.clone());
     upkeep.collector.recorder.record_own(EntryType::DispositionExecuted, chain, &refs).await?;
-    let (name, object, plan) = (store.to_owned(), step.object.to_string(), step.plan);
+    let (name, object, plan) = (store.to_owned(), step.object.clone(), step.plan);
     upkeep.collector.db.write_async(move |tx| disposals::wait_over(tx, &name, &object, &plan)).await?;
     tracing::info!(incident = %step.incident, object = %step.object, store, count, "Evidence is destroyed");
     Ok(())
@@ -340,13 +342,12 @@ async fn note_refusal(
             .unwrap_or_else(|| end_of_wait(now, REFUSED)),
         _ => end_of_wait(now, AGAIN),
     };
-    let due_ms = due.unix_ms();
     let why = match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
     tracing::warn!(store, object = %step.object, why, "A store keeps evidence that is to go");
-    let row = WaitRow { store, object: step.object.to_string(), plan: step.plan, due_ms, why };
+    let row = WaitRow { store, object: step.object.clone(), plan: step.plan, due: Some(Millis(due)), why };
     upkeep.collector.db.write_async(move |tx| disposals::wait(tx, &row)).await.map_err(Failure::from)
 }
 

@@ -71,9 +71,9 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
             for object in plan.objects() {
                 for store in &stores {
                     let is_gone = course.is_gone(&digest, &object, &Place::Store(store.clone()));
-                    let wait = waits.iter().find(|row| {
-                        row.store == *store && row.object == object.to_string() && row.plan == digest
-                    });
+                    let wait = waits
+                        .iter()
+                        .find(|row| row.store == *store && row.object == object && row.plan == digest);
                     let (state, why) = match (is_gone, wait) {
                         (true, _) => (DisposalState::Gone, String::new()),
                         (false, _) if !kept.is_empty() => (DisposalState::Kept, kept.clone()),

@@ -254,7 +254,7 @@ impl Scene {
             .db
             .write(|tx| {
                 for row in disposals::waits(tx)? {
-                    disposals::wait(tx, &WaitRow { due_ms: 0, ..row })?;
+                    disposals::wait(tx, &WaitRow { due: None, ..row })?;
                 }
                 Ok::<_, DbError>(())
             })
@@ -293,7 +293,7 @@ fn a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and
         assert_eq!(scene.left(), left, "{mood:?}");
         let waits = scene.services.collector.db.read(disposals::waits).unwrap();
         assert!(waits.iter().all(|row| row.store == store && row.why.contains("injected")));
-        assert!(waits.iter().any(|row| row.object == Object::Collection(scene.id).to_string()));
+        assert!(waits.iter().any(|row| row.object == Object::Collection(scene.id)));
         // The chore leaves this store alone for a while.
         let calls = scene.moody.calls.load(SeqCst);
         runtime
