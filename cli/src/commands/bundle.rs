@@ -24,6 +24,7 @@ use evidence::roster::{AdmittedRoster, Role};
 use exhibit_verify::{Report, Verdict};
 use indicatif::ProgressBar;
 use ledger::{Note, ProofFile, verify_consistency};
+use proto::status::Class;
 use proto::{convert, v1};
 use wanted::Wanted;
 
@@ -199,10 +200,14 @@ async fn export(
     } else {
         "list the items: exhibit evidence ls COLLECTION --purpose TEXT"
     };
-    let listed = || refusal_with_next(next);
-    let mut chunks = client.export(request).await.map_err(listed())?.into_inner();
+    // What forbids an export for now says itself how it ends. Only a thing that is not there needs a list.
+    let refusal = |status: tonic::Status| match Class::of(&status) {
+        Class::Missing => refusal_with_next(next)(status),
+        _ => refused(status),
+    };
+    let mut chunks = client.export(request).await.map_err(refusal)?.into_inner();
     let mut writer = Writer { dir, sums: Sums::new(), open: None, bar: byte_bar(session.output, None) };
-    while let Some(chunk) = chunks.message().await.map_err(listed())? {
+    while let Some(chunk) = chunks.message().await.map_err(refusal)? {
         writer.write_chunk(chunk)?;
     }
     let mut sums = writer.finish()?;

@@ -47,6 +47,7 @@ fn an_export_waits_for_both_words_of_the_mirror_and_then_verifies_with_everythin
         said.contains("no mirror holds") && said.contains(&id) && said.contains("evidence.replicated"),
         "{said}"
     );
+    assert!(said.contains("exhibit incident show") && !said.contains("exhibit incident list"), "{said}");
     assert!(!lab.path("too-soon").exists());
     wait_for("the mirror's statement", || Ok((mirror.number(&lab, "collections_held")? == 1).then_some(())))
         .unwrap_or_else(|cause| panic!("{cause:#}\n{}", mirror.log(&lab)));

@@ -148,9 +148,10 @@ fn require_mirror_copy(
         None => Ok(false),
         Some(_) if without_quorum => Ok(true),
         Some(first) => Err(Failure::precondition(format!(
-            "no mirror holds {} of the collections yet, {first} for one (no `evidence.replicated`). Try again when a mirror has them, \
-             or export with --without-quorum, which is stamped on the bundle",
-            unreplicated.len()
+            "no mirror holds {} of the collections yet, {first} for one. Try again after some seconds: when a mirror has them, \
+             `exhibit incident show {}` lists `evidence.replicated`. Or export with --without-quorum, which is stamped on the bundle",
+            unreplicated.len(),
+            snapshot.incident
         ))),
     }
 }
