@@ -93,13 +93,15 @@ where
         };
         let delegation: Signed = proto::convert::signed("delegation", first.delegation)
             .map_err(|error| Failure::malformed(crate::failure::chain(&error)))?;
+        // A place pays for a verifier and for memory. The judgement of the delegation needs neither; the collector also judges it when
+        // the endpoint answers its order. So a refused call never takes an honest call's place, and never waits for one (I9).
+        let admitted = begin::admit(self.ingest, endpoint, generation, delegation).await?;
         // Thousands of calls may wait for a place. This wait ends when the peer's connection closes.
         let _place = tokio::select! {
             place = self.ingest.budget.upload() => place?,
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
         };
         let _counted = ActiveUpload::begin();
-        let admitted = begin::admit(self.ingest, endpoint, generation, delegation).await?;
         let mut turn = tokio::select! {
             turn = self.ingest.uploads.enter(admitted.collection) => turn,
             () = self.peer.closed.cancelled() => return Err(Ended::Gone),
@@ -308,5 +310,54 @@ where
         let stored = proto::v1::Stored { receipt: Some(receipt.into()) };
         self.answer(UploadResponse { message: Some(proto::v1::upload_response::Message::Stored(stored)) })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use certs::certificate::Serial;
+    use proto::v1::UploadBegin;
+    use testkit::people::key;
+    use testkit::wait::PATIENCE;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::UPLOADS_MAX;
+    use super::*;
+    use crate::ops::rebuild::tests::life::vector;
+    use crate::upkeep::disposal::chore::tests::{Mood, runtime, scene};
+
+    /// The endpoint of the worked examples, which is retired by now.
+    fn peer() -> PeerInfo {
+        PeerInfo {
+            identity: "exhibit://acme/endpoint/web-03/2".parse().unwrap(),
+            serial: Serial([1; 16]),
+            fingerprint: [1; 32],
+            key: key(21).public(),
+            not_after: evidence::time::Time::MAX,
+            address: ([127, 0, 0, 1], 1).into(),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    #[test]
+    fn a_refused_call_waits_for_no_place_among_the_uploads() {
+        let scene = scene(Mood::Well, false);
+        let ingest = &scene.services.ingest;
+        runtime().block_on(async {
+            let mut places = Vec::new();
+            for _ in 0..UPLOADS_MAX {
+                places.push(ingest.budget.upload().await.unwrap());
+            }
+            let delegation = Signed::parse(&vector("delegation.signed")).unwrap();
+            let begin = UploadBegin { delegation: Some(delegation.into()) };
+            let begin = UploadRequest { message: Some(Message::Begin(begin)) };
+            let (answers, mut heard) = mpsc::channel(ANSWERS_LEN);
+            let (endpoint, generation) = ("web-03".parse().unwrap(), "2".parse().unwrap());
+            let requests = tokio_stream::iter([Ok(begin)]);
+            let call = serve(Arc::clone(ingest), Arc::new(peer()), endpoint, generation, requests, answers);
+            tokio::time::timeout(PATIENCE, call).await.expect("an end while all places are taken");
+            let refusal = heard.recv().await.unwrap().unwrap_err();
+            assert_eq!(Class::of(&refusal), Class::Forbidden, "{refusal}");
+        });
     }
 }

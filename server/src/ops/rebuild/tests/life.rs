@@ -30,7 +30,7 @@ pub(super) const LIVE: [&str; 8] = [
     "tsa_queue",
 ];
 
-pub(super) fn vector(name: &str) -> Vec<u8> {
+pub(crate) fn vector(name: &str) -> Vec<u8> {
     fs_err::read(vectors().join(name)).unwrap()
 }
 
