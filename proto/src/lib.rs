@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod convert;
 pub mod limits;
+pub mod parts;
 pub mod segment;
 pub mod service;
 pub mod status;

@@ -22,6 +22,12 @@ pub const SUMS_BYTES_MAX: usize = 32 * MIB;
 /// enrolment carries every roster between the one it knows and today's.
 pub const RESPONSE_BYTES_MAX: usize = 16 * MIB;
 
+/// Bytes of rows in one message of a list: 1 MiB. One row more fits below [`RESPONSE_BYTES_MAX`], whatever it holds.
+pub const PART_BYTES: usize = MIB;
+
+/// Bytes of a whole list, over all its messages: 256 MiB, about a million rows. The reader holds them all.
+pub const LIST_BYTES_MAX: usize = 256 * MIB;
+
 /// Bytes of a signed document on the wire: 1 MiB, so that with signatures and neighbours it stays below
 /// [`REQUEST_BYTES_MAX`]. Documents on disk may be larger (docs/spec/README.md); none that travels needs to be.
 pub const DOCUMENT_BYTES_MAX: usize = MIB;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use evidence::digest::Digest;
 use lab::proxy::{self, Acknowledged, Proxy};
 use lab::{Child, Lab, Options, attempt, run, wait_for};
+use proto::parts::join;
 use proto::v1;
 use serde_json::Value;
 use tonic::transport::Channel;
@@ -106,10 +107,10 @@ impl Field {
             }
             let rows = self.block(async |channel| {
                 let mut client = proto::service::endpoint_client(channel);
-                client.list_endpoints(v1::ListEndpointsRequest {}).await
+                let request = v1::ListEndpointsRequest { endpoint: ENDPOINT.to_owned() };
+                join(client.list_endpoints(request).await).await.map(tonic::Response::new)
             })?;
-            let row = rows.endpoints.iter().find(|row| row.endpoint == ENDPOINT);
-            Ok(row.is_some_and(|row| row.connected).then_some(()))
+            Ok(rows.endpoints.iter().any(|row| row.connected).then_some(()))
         });
         self.agent = Some(agent);
         connected.with_context(|| self.logs())

@@ -20,7 +20,7 @@ async fn each_kind_reaches_its_own_methods_and_is_known_by_name() {
     assert_eq!(who(&channel).await.unwrap(), "exhibit://acme/person/auditor.ada");
     assert_eq!(attend(&channel).await.unwrap_err().code(), Code::PermissionDenied);
     let mut client = proto::service::endpoint_client(channel);
-    let refused = client.list_endpoints(proto::v1::ListEndpointsRequest {}).await.unwrap_err();
+    let refused = client.list_endpoints(proto::v1::ListEndpointsRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("endpoint-admin"), "{refused:?}");
 

@@ -50,6 +50,8 @@ pub struct Mirror;
 
 #[tonic::async_trait]
 impl EndpointService for Mirror {
+    type ListEndpointsStream = ReceiverStream<Result<v1::ListEndpointsResponse, Status>>;
+
     async fn register_token(
         &self,
         _: Request<v1::RegisterTokenRequest>,
@@ -60,8 +62,8 @@ impl EndpointService for Mirror {
     async fn list_endpoints(
         &self,
         _: Request<v1::ListEndpointsRequest>,
-    ) -> Result<Response<v1::ListEndpointsResponse>, Status> {
-        Ok(Response::new(v1::ListEndpointsResponse::default()))
+    ) -> Result<Response<Self::ListEndpointsStream>, Status> {
+        Err(Status::unimplemented("not part of these tests"))
     }
 
     async fn deployment(

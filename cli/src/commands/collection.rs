@@ -3,6 +3,7 @@
 
 use clap::Subcommand;
 use evidence::id::IncidentId;
+use proto::parts::join;
 use proto::v1;
 use serde_json::json;
 
@@ -45,7 +46,7 @@ async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result
     // Empty asks for the collections of all incidents.
     let incident = incident.map(|incident| incident.to_string()).unwrap_or_default();
     let request = v1::ListCollectionsRequest { incident };
-    let rows = client.list_collections(request).await.map_err(refused)?.into_inner().collections;
+    let rows = join(client.list_collections(request).await).await.map_err(refused)?.collections;
     let values: Vec<serde_json::Value> = rows.iter().map(row_value).collect();
     session.output.result(&values, || {
         let lines: Vec<Vec<String>> = rows

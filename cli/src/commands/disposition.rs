@@ -11,6 +11,7 @@ use evidence::entry::pairs;
 use evidence::entry::state::DisposalState;
 use evidence::id::{Chain, IncidentId};
 use evidence::roster::Role;
+use proto::parts::join;
 use proto::v1;
 use serde_json::json;
 
@@ -95,9 +96,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
             let session = context.session().await?;
             let answer = fetch(&session, &incident).await?;
             let is_gone = answer
-                .plans
+                .places
                 .iter()
-                .flat_map(|plan| &plan.places)
                 .any(|place| place.kind == "store" && place.state.parse() == Ok(DisposalState::Gone));
             if !is_gone {
                 return Err(usage(
@@ -119,7 +119,7 @@ async fn propose(
     let reason = require_reason(reason)?;
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::PlanDispositionRequest { incident: incident.to_string() };
-    let answer = client.plan_disposition(request).await.map_err(refusal_with_list())?.into_inner();
+    let answer = join(client.plan_disposition(request).await).await.map_err(refusal_with_list())?;
     let plan = read(&answer.plan, session, incident)?;
     // The list must show what is signed: each collection of the plan, and no other.
     let mut told: Vec<&str> = answer.collections.iter().map(|row| row.collection.as_str()).collect();
@@ -204,11 +204,15 @@ async fn sign(session: &Session, incident: &IncidentId, plan: &Plan, reason: Str
 async fn fetch(session: &Session, incident: &IncidentId) -> anyhow::Result<v1::ShowDispositionResponse> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowDispositionRequest { incident: incident.to_string() };
-    Ok(client.show_disposition(request).await.map_err(refusal_with_list())?.into_inner())
+    join(client.show_disposition(request).await).await.map_err(refusal_with_list())
 }
 
 async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     let answer = fetch(session, incident).await?;
+    let places_of = |plan: &v1::DispositionPlan| {
+        let digest = plan.plan.clone();
+        answer.places.iter().filter(move |row| row.plan == digest)
+    };
     let place = |row: &v1::DispositionPlace| {
         json!({"object": row.object, "kind": row.kind, "id": row.id, "state": row.state,
             "why": (!row.why.is_empty()).then_some(&row.why)})
@@ -221,7 +225,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
             "plan": plan.plan,
             "text": String::from_utf8_lossy(&plan.text),
             "approvals": plan.approvals.iter().map(approval).collect::<Vec<_>>(),
-            "places": plan.places.iter().map(place).collect::<Vec<_>>(),
+            "places": places_of(plan).map(place).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     });
     session.output.result(&value, || {
@@ -241,9 +245,7 @@ async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
                 let role = if one.approver { "approver" } else { "responder" };
                 lines.push(format!("  approved by {} ({role}) {}", shown(&one.person), shown(&one.time)));
             }
-            let rows: Vec<Vec<String>> = plan
-                .places
-                .iter()
+            let rows: Vec<Vec<String>> = places_of(plan)
                 .map(|row| {
                     vec![
                         shortened(&row.object),

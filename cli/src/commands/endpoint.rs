@@ -12,6 +12,7 @@ use evidence::id::{Chain, EndpointId, Generation};
 use evidence::keys::SigningKey;
 use evidence::log_key::LogKey;
 use evidence::roster::Role;
+use proto::parts::join;
 use proto::v1;
 
 use crate::acts::Draft;
@@ -92,15 +93,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-async fn rows(session: &Session) -> anyhow::Result<Vec<v1::EndpointRow>> {
+/// The generations of one endpoint, or without a name those of all endpoints, without inventories.
+async fn rows(session: &Session, endpoint: Option<&EndpointId>) -> anyhow::Result<Vec<v1::EndpointRow>> {
     let mut client = proto::service::endpoint_client(session.channel());
-    Ok(client.list_endpoints(v1::ListEndpointsRequest {}).await.map_err(refused)?.into_inner().endpoints)
+    // Empty asks for all.
+    let endpoint = endpoint.map(EndpointId::to_string).unwrap_or_default();
+    let answer = client.list_endpoints(v1::ListEndpointsRequest { endpoint }).await;
+    Ok(join(answer).await.map_err(refused)?.endpoints)
 }
 
 async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
     let roster = session.roster().await?;
-    let used = rows(session).await?.into_iter().filter(|row| row.endpoint == args.endpoint.as_str());
-    let used = used.map(|row| row.generation).max();
+    let used = rows(session, Some(&args.endpoint)).await?.into_iter().map(|row| row.generation).max();
     let generation = match (args.generation, used) {
         (Some(generation), _) => generation,
         (None, None) => Generation::FIRST,
@@ -177,7 +181,7 @@ async fn token(session: &Session, args: &TokenArgs) -> anyhow::Result<()> {
 }
 
 async fn list(session: &Session) -> anyhow::Result<()> {
-    let rows = rows(session).await?;
+    let rows = rows(session, None).await?;
     let values: Vec<serde_json::Value> = rows.iter().map(value).collect();
     session.output.result(&values, || {
         let lines: Vec<Vec<String>> = rows
@@ -227,8 +231,7 @@ async fn show(session: &Session, endpoint: &EndpointId) -> anyhow::Result<()> {
     let reads_ledger =
         person.is_some_and(|person| person.roles.iter().any(|role| *role != Role::EndpointAdmin));
     let directory = if reads_ledger { session.directory().await? } else { Directory::default() };
-    let rows: Vec<v1::EndpointRow> =
-        rows(session).await?.into_iter().filter(|row| row.endpoint == endpoint.as_str()).collect();
+    let rows = rows(session, Some(endpoint)).await?;
     if rows.is_empty() {
         return Err(could_not(
             format!("there is no endpoint {endpoint}"),
@@ -292,7 +295,7 @@ async fn retire(
         Some(generation) => generation,
         None => {
             // The collector's word is enough here: the act names the generation, and the ledger shows it to everybody.
-            let used = rows(session).await?.into_iter().filter(|row| row.endpoint == endpoint.as_str());
+            let used = rows(session, Some(&endpoint)).await?.into_iter();
             let newest = used.filter_map(|row| Generation::new(u32::try_from(row.generation).ok()?)).max();
             newest.ok_or_else(|| {
                 could_not(

@@ -9,6 +9,7 @@ use evidence::entry::EntryType;
 use evidence::entry::pairs;
 use evidence::id::{Chain, IncidentId};
 use evidence::roster::Role;
+use proto::parts::join;
 use proto::status::Class;
 use proto::v1;
 
@@ -288,8 +289,8 @@ fn done(
 
 async fn list(session: &Session, open_only: bool) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
-    let answer =
-        client.list_incidents(v1::ListIncidentsRequest { open_only }).await.map_err(refused)?.into_inner();
+    let answer = client.list_incidents(v1::ListIncidentsRequest { open_only }).await;
+    let answer = join(answer).await.map_err(refused)?;
     let values: Vec<serde_json::Value> = answer.incidents.iter().map(row_value).collect();
     session.output.result(&values, || {
         let rows: Vec<Vec<String>> = answer
@@ -322,7 +323,7 @@ fn row_value(row: &v1::IncidentRow) -> serde_json::Value {
 async fn show(session: &Session, incident: &IncidentId) -> anyhow::Result<()> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowIncidentRequest { incident: incident.to_string() };
-    let answer = client.show_incident(request).await.map_err(refusal_with_list())?.into_inner();
+    let answer = join(client.show_incident(request).await).await.map_err(refusal_with_list())?;
     let row = proto::convert::required("incident", answer.incident.clone())?;
     let value = serde_json::json!({
         "incident": row_value(&row),

@@ -11,6 +11,7 @@ use evidence::id::{Chain, IncidentId};
 use evidence::order::{Approval, ApprovalType, Decision, Order};
 use evidence::roster::{AdmittedRoster, Role};
 use evidence::signed::Signed;
+use proto::parts::join;
 use proto::v1;
 use serde_json::json;
 
@@ -117,8 +118,8 @@ async fn list(session: &Session, incident: Option<IncidentId>) -> anyhow::Result
     let mut client = proto::service::order_client(session.channel());
     // Empty asks for the orders of all incidents.
     let incident = incident.map(|incident| incident.to_string()).unwrap_or_default();
-    let orders =
-        client.list_orders(v1::ListOrdersRequest { incident }).await.map_err(refused)?.into_inner().orders;
+    let answer = client.list_orders(v1::ListOrdersRequest { incident }).await;
+    let orders = join(answer).await.map_err(refused)?.orders;
     let values: Vec<serde_json::Value> = orders.iter().map(row_value).collect();
     session.output.result(&values, || {
         let rows: Vec<Vec<String>> = orders

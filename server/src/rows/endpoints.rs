@@ -161,6 +161,11 @@ pub(crate) fn all(reader: &Connection) -> Result<Vec<EndpointRow>, DbError> {
     list(reader, "FROM endpoints ORDER BY endpoint, generation", values![])
 }
 
+/// Every generation of one endpoint.
+pub(crate) fn of(reader: &Connection, endpoint: &EndpointId) -> Result<Vec<EndpointRow>, DbError> {
+    list(reader, "FROM endpoints WHERE endpoint = ?1 ORDER BY generation", values![endpoint])
+}
+
 /// A token by the digest of its document.
 pub(crate) fn token(reader: &Connection, token: &Digest) -> Result<Option<TokenRow>, DbError> {
     find(reader, "FROM tokens WHERE token = ?1", values![token])

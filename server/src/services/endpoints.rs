@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use evidence::id::EndpointId;
 use evidence::time::Time;
+use proto::parts;
 use proto::v1::endpoint_service_server::EndpointService;
 use proto::v1::{
     ActResponse, DeploymentRequest, DeploymentResponse, EndpointRow as WireRow, ListEndpointsRequest,
@@ -15,7 +17,7 @@ use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows::endpoints::EndpointRow;
 use crate::rows::{self, DbError};
-use crate::services::answer::answer;
+use crate::services::answer::{Parts, answer, in_parts};
 use crate::services::enrol;
 
 /// The service of endpoints and tokens.
@@ -24,6 +26,8 @@ pub struct Endpoints(pub Arc<Collector>);
 
 #[tonic::async_trait]
 impl EndpointService for Endpoints {
+    type ListEndpointsStream = Parts<ListEndpointsResponse>;
+
     async fn register_token(
         &self,
         request: Request<RegisterTokenRequest>,
@@ -34,23 +38,41 @@ impl EndpointService for Endpoints {
 
     async fn list_endpoints(
         &self,
-        _request: Request<ListEndpointsRequest>,
-    ) -> Result<Response<ListEndpointsResponse>, Status> {
+        request: Request<ListEndpointsRequest>,
+    ) -> Result<Response<Self::ListEndpointsStream>, Status> {
+        let wanted = match request.into_inner().endpoint.as_str() {
+            "" => None,
+            name => match name.parse::<EndpointId>() {
+                Ok(endpoint) => Some(endpoint),
+                Err(_names_none) => return Ok(in_parts(Vec::new())),
+            },
+        };
+        let is_whole = wanted.is_none();
         let rows = self
             .0
             .db
-            .read_async(|db| {
-                let mut rows = Vec::new();
-                for row in rows::endpoints::all(db)? {
+            .read_async(move |db| {
+                let rows = match &wanted {
+                    None => rows::endpoints::all(db)?,
+                    Some(endpoint) => rows::endpoints::of(db, endpoint)?,
+                };
+                let with_live = rows.into_iter().map(|row| {
                     let live = rows::endpoints::live(db, &row.endpoint)?;
-                    rows.push((row, live));
-                }
-                Ok::<_, DbError>(rows)
+                    Ok((row, live))
+                });
+                with_live.collect::<Result<Vec<_>, DbError>>()
             })
             .await
             .map_err(Failure::from)?;
-        let endpoints = rows.into_iter().map(|(row, live)| wire(&self.0, row, live)).collect();
-        Ok(Response::new(ListEndpointsResponse { endpoints }))
+        let endpoints = rows.into_iter().map(|(row, live)| {
+            let mut row = wire(&self.0, row, live);
+            if is_whole {
+                // 10,000 inventories are 640 MB, and the reader of a list shows none.
+                row.inventory_json = String::new();
+            }
+            row
+        });
+        Ok(in_parts(parts::split(ListEndpointsResponse::default(), endpoints, |part| &mut part.endpoints)))
     }
 
     async fn deployment(

@@ -16,6 +16,7 @@ use evidence::entry::incident::{RsitClass, Severity, Tlp};
 use evidence::entry::state::{EndpointState, IncidentState};
 use evidence::id::{Chain, EndpointId, Generation, IncidentId};
 use evidence::signed::Signed;
+use proto::parts::split;
 use proto::status::Class;
 use proto::v1;
 use rusqlite::Connection;
@@ -198,8 +199,8 @@ pub async fn list(collector: &Collector, open_only: bool) -> Result<Vec<v1::Inci
     Ok(rows.into_iter().map(wire).collect())
 }
 
-/// Reads one incident with its timeline.
-pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncidentResponse, Failure> {
+/// Reads one incident with its timeline, as the messages of one answer.
+pub async fn show(collector: &Collector, incident: &str) -> Result<Vec<v1::ShowIncidentResponse>, Failure> {
     let missing = || Failure::missing(format!("there is no incident {incident}"));
     let id: IncidentId = incident.parse().map_err(|_no_id| missing())?;
     let found = collector
@@ -223,17 +224,19 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowIncid
     let Some((row, timeline, Some(standing))) = found else {
         return Err(missing());
     };
-    Ok(v1::ShowIncidentResponse {
+    let head = v1::ShowIncidentResponse {
         incident: Some(wire(row)),
-        timeline,
         // On the wire, an empty text means that there is no end.
         retention_until: standing.until.map(|until| until.to_string()).unwrap_or_default(),
         kept: match standing.may_dispose(crate::clock::now()) {
             Ok(()) => String::new(),
             Err(kept) => kept.to_string(),
         },
-        holds: standing.holds.into_iter().map(hold).collect(),
-    })
+        ..Default::default()
+    };
+    let mut answer = split(head, standing.holds.into_iter().map(hold), |part| &mut part.holds);
+    answer.extend(split(v1::ShowIncidentResponse::default(), timeline, |part| &mut part.timeline));
+    Ok(answer)
 }
 
 fn timeline_row(entry: rows::entries::EntryRow, text: Option<String>) -> v1::TimelineRow {

@@ -194,8 +194,8 @@ async fn more_items_than_the_order_allows_end_the_collection_as_interrupted() {
 async fn a_manifest_about_another_container_is_malformed_and_no_receipt_is_given() {
     let scene = scene().await;
     let request = v1::ListOrdersRequest { incident: scene.incident.clone() };
-    let orders = proto::service::order_client(scene.ada.channel.clone()).list_orders(request).await.unwrap();
-    assert_eq!(orders.into_inner().orders[0].state, "issued");
+    let orders = proto::service::order_client(scene.ada.channel.clone()).list_orders(request).await;
+    assert_eq!(proto::parts::join(orders).await.unwrap().orders[0].state, "issued");
     let mut attempt = attempt(&scene.web, &scene.signed, 1);
     let mut upload = Upload::begin(&scene.lab, &scene.web, &attempt.delegation).await;
     upload.position().await;

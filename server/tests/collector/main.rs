@@ -16,5 +16,6 @@ mod lab;
 mod evidence_in;
 mod evidence_out;
 mod hostile;
+mod lists;
 mod people;
 mod stores;

@@ -9,6 +9,7 @@ use evidence::order::*;
 use evidence::roster::{Roster, RosterFloor};
 use evidence::signed::Signed;
 use evidence::time::Time;
+use proto::parts::join;
 use proto::v1::attend_request::Message as Up;
 use proto::v1::attend_response::Message as Down;
 use proto::{convert, service, v1};
@@ -21,13 +22,13 @@ use crate::container::*;
 use crate::lab::*;
 
 /// A standing call.
-struct Call {
-    requests: mpsc::Sender<v1::AttendRequest>,
+pub struct Call {
+    pub requests: mpsc::Sender<v1::AttendRequest>,
     answers: Streaming<v1::AttendResponse>,
 }
 
 impl Call {
-    async fn attend(lab: &Collector, endpoint: &Endpoint, checkpoint_size: u64, starts: u64) -> Self {
+    pub async fn attend(lab: &Collector, endpoint: &Endpoint, checkpoint_size: u64, starts: u64) -> Self {
         let channel = lab.connect(&endpoint.credentials).await;
         let (requests, stream) = mpsc::channel(4);
         let hello = v1::Hello {
@@ -173,9 +174,9 @@ async fn an_order_is_sent_again_until_answered_and_its_progress_is_watched_to_th
     };
     assert_eq!(last.attempts[0].state, "stored");
     assert_eq!(last.row.unwrap().state, "done");
-    let endpoints =
-        service::endpoint_client(channel).list_endpoints(v1::ListEndpointsRequest {}).await.unwrap();
-    let row = &endpoints.into_inner().endpoints[0];
+    let request = v1::ListEndpointsRequest::default();
+    let endpoints = join(service::endpoint_client(channel).list_endpoints(request).await).await.unwrap();
+    let row = &endpoints.endpoints[0];
     assert!(row.connected && row.warning.is_empty());
 
     // A restored snapshot: the count of starts goes back.
@@ -260,7 +261,7 @@ async fn roles_decide_who_may_call_and_what_counts_is_the_signature() {
     note.detail = b"another text".to_vec().into();
     assert_eq!(of_ada.record_act(note).await.unwrap_err().code(), Code::InvalidArgument);
     let request = v1::ShowIncidentRequest { incident: "INC-2026-0001".into() };
-    let shown = of_ada.show_incident(request).await.unwrap().into_inner();
+    let shown = join(of_ada.show_incident(request).await).await.unwrap();
     assert_eq!(shown.incident.unwrap().title, "Odd logins on web-03");
     let summaries: Vec<_> = shown.timeline.iter().map(|row| row.summary.as_str()).collect();
     assert!(summaries.contains(&"Called the owner"), "{summaries:?}");

@@ -8,6 +8,7 @@ use evidence::entry::EntryType;
 use evidence::id::IncidentId;
 use evidence::roster::Role;
 use evidence::time::Time;
+use proto::parts::join;
 use proto::v1;
 
 use super::{act_about, refusal_with_list};
@@ -124,8 +125,7 @@ fn require_reason(reason: String) -> anyhow::Result<String> {
 async fn fetch_holds(session: &Session, incident: &IncidentId) -> anyhow::Result<Vec<v1::HoldRow>> {
     let mut client = proto::service::incident_client(session.channel());
     let request = v1::ShowIncidentRequest { incident: incident.to_string() };
-    let answer = client.show_incident(request).await.map_err(refusal_with_list())?;
-    Ok(answer.into_inner().holds)
+    Ok(join(client.show_incident(request).await).await.map_err(refusal_with_list())?.holds)
 }
 
 /// The id of the hold that the person means.

@@ -1,5 +1,6 @@
 //! IncidentService: the wire side of incidents.
 
+use proto::parts::split;
 use proto::v1::incident_service_server::IncidentService;
 use proto::v1::{
     ActRequest, ActResponse, ListIncidentsRequest, ListIncidentsResponse, NextIncidentIdRequest,
@@ -9,13 +10,18 @@ use proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::Incidents;
-use crate::services::answer::answer;
+use crate::services::answer::{Parts, answer, in_parts};
 use crate::services::caller;
 use crate::services::incidents;
 use crate::upkeep::disposal;
 
 #[tonic::async_trait]
 impl IncidentService for Incidents {
+    type ListIncidentsStream = Parts<ListIncidentsResponse>;
+    type ShowIncidentStream = Parts<ShowIncidentResponse>;
+    type PlanDispositionStream = Parts<PlanDispositionResponse>;
+    type ShowDispositionStream = Parts<ShowDispositionResponse>;
+
     async fn open_incident(&self, request: Request<ActRequest>) -> Result<Response<ActResponse>, Status> {
         let request = request.into_inner();
         let act = caller::signed("act", request.act)?;
@@ -31,30 +37,30 @@ impl IncidentService for Incidents {
     async fn list_incidents(
         &self,
         request: Request<ListIncidentsRequest>,
-    ) -> Result<Response<ListIncidentsResponse>, Status> {
+    ) -> Result<Response<Self::ListIncidentsStream>, Status> {
         let incidents = incidents::list(&self.upkeep.collector, request.into_inner().open_only).await?;
-        Ok(Response::new(ListIncidentsResponse { incidents }))
+        Ok(in_parts(split(ListIncidentsResponse::default(), incidents, |part| &mut part.incidents)))
     }
 
     async fn show_incident(
         &self,
         request: Request<ShowIncidentRequest>,
-    ) -> Result<Response<ShowIncidentResponse>, Status> {
-        Ok(Response::new(incidents::show(&self.upkeep.collector, &request.into_inner().incident).await?))
+    ) -> Result<Response<Self::ShowIncidentStream>, Status> {
+        Ok(in_parts(incidents::show(&self.upkeep.collector, &request.into_inner().incident).await?))
     }
 
     async fn plan_disposition(
         &self,
         request: Request<PlanDispositionRequest>,
-    ) -> Result<Response<PlanDispositionResponse>, Status> {
-        Ok(Response::new(disposal::plan(&self.upkeep.collector, &request.into_inner().incident).await?))
+    ) -> Result<Response<Self::PlanDispositionStream>, Status> {
+        Ok(in_parts(disposal::plan(&self.upkeep.collector, &request.into_inner().incident).await?))
     }
 
     async fn show_disposition(
         &self,
         request: Request<ShowDispositionRequest>,
-    ) -> Result<Response<ShowDispositionResponse>, Status> {
-        Ok(Response::new(disposal::show(&self.upkeep.collector, &request.into_inner().incident).await?))
+    ) -> Result<Response<Self::ShowDispositionStream>, Status> {
+        Ok(in_parts(disposal::show(&self.upkeep.collector, &request.into_inner().incident).await?))
     }
 
     async fn next_incident_id(

@@ -251,3 +251,30 @@ pub fn one<T>(mut found: impl Iterator<Item = T>, what: &str, text: &str) -> Res
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_order_fits_into_one_message() {
+        let attempt = v1::AttemptRow {
+            endpoint: "e".repeat(evidence::id::NAME_BYTES_MAX),
+            attempt: u32::MAX,
+            collection: Digest::ZERO.to_string(),
+            state: AttemptState::StoredDegraded.as_str().to_owned(),
+            // The longest value of a ref.
+            detail: "r".repeat(160),
+            items: u64::MAX,
+            plain_bytes: u64::MAX,
+            stored_bytes: u64::MAX,
+            segments: u64::MAX,
+            updated: Time::EPOCH.to_string(),
+        };
+        let attempts = vec![attempt; proto::limits::TARGETS_MAX];
+        let progress = v1::OrderProgress { row: None, attempts, finished: false };
+        assert!(2 * progress.encoded_len() < proto::limits::RESPONSE_BYTES_MAX, "{}", progress.encoded_len());
+    }
+}

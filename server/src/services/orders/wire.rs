@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use evidence::digest::Digest;
 use evidence::order::Decision;
+use proto::parts::split;
 use proto::v1::order_service_server::OrderService;
 use proto::v1::{
     ActResponse, ApproveOrderRequest, IssueOrderRequest, IssueOrderResponse, ListOrdersRequest,
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::failure::Failure;
 use crate::rows;
-use crate::services::answer::answer;
+use crate::services::answer::{Parts, answer, in_parts};
 use crate::services::caller;
 use crate::services::orders;
 use crate::services::orders::OrderDesk;
@@ -53,12 +54,14 @@ impl OrderService for Orders {
         Ok(answer(orders::approve(&self.0, approval).await?))
     }
 
+    type ListOrdersStream = Parts<ListOrdersResponse>;
+
     async fn list_orders(
         &self,
         request: Request<ListOrdersRequest>,
-    ) -> Result<Response<ListOrdersResponse>, Status> {
+    ) -> Result<Response<Self::ListOrdersStream>, Status> {
         let orders = queries::list(&self.0, &request.into_inner().incident).await?;
-        Ok(Response::new(ListOrdersResponse { orders }))
+        Ok(in_parts(split(ListOrdersResponse::default(), orders, |part| &mut part.orders)))
     }
 
     async fn show_order(

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use proto::parts::split;
 use proto::v1::evidence_service_server::EvidenceService;
 use proto::v1::{
     CollectionRow as WireRow, ItemBatch, ListCollectionsRequest, ListCollectionsResponse, ListItemsRequest,
@@ -19,6 +20,7 @@ use crate::collector::Collector;
 use crate::failure::Failure;
 use crate::rows;
 use crate::rows::collections::CollectionRow;
+use crate::services::answer::{Parts, in_parts};
 use crate::services::caller::{self, Filter};
 use crate::services::reads::Reads;
 use crate::services::reads::item::Wanted;
@@ -32,6 +34,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl EvidenceService for Evidence {
+    type ListCollectionsStream = Parts<ListCollectionsResponse>;
     type ListItemsStream = Answers<ItemBatch>;
     type ReadItemStream = Answers<ReadResponse>;
     type ReadObjectStream = Answers<ReadResponse>;
@@ -39,10 +42,10 @@ impl EvidenceService for Evidence {
     async fn list_collections(
         &self,
         request: Request<ListCollectionsRequest>,
-    ) -> Result<Response<ListCollectionsResponse>, Status> {
+    ) -> Result<Response<Self::ListCollectionsStream>, Status> {
         let incident = request.into_inner().incident;
         let wanted = match caller::incident_filter(&incident) {
-            Filter::Nothing => return Ok(Response::new(ListCollectionsResponse::default())),
+            Filter::Nothing => return Ok(in_parts(Vec::new())),
             Filter::All => None,
             Filter::One(incident) => Some(incident),
         };
@@ -53,9 +56,8 @@ impl EvidenceService for Evidence {
             .read_async(move |db| rows::collections::of_incident(db, wanted.as_ref()))
             .await;
         let rows = rows.map_err(Failure::from)?;
-        Ok(Response::new(ListCollectionsResponse {
-            collections: rows.iter().map(|row| wire(&self.0.collector, row)).collect(),
-        }))
+        let collections = rows.iter().map(|row| wire(&self.0.collector, row));
+        Ok(in_parts(split(ListCollectionsResponse::default(), collections, |part| &mut part.collections)))
     }
 
     async fn show_collection(

@@ -3,6 +3,7 @@
 use evidence::disposal::{Object, Place, Plan};
 use evidence::entry::state::DisposalState;
 use evidence::id::IncidentId;
+use proto::parts::split;
 use proto::v1;
 
 use super::finished::places;
@@ -12,11 +13,14 @@ use crate::rows::disposals::course_now;
 use crate::rows::retention::Standing;
 use crate::rows::{DbError, collections, disposals};
 
-/// The plan of everything that an incident holds now, with its totals.
+/// The plan of everything that an incident holds now, with its collections, as the messages of one answer.
 ///
 /// # Errors
 /// `Missing` if there is no such incident; a refusal if there is nothing to destroy.
-pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispositionResponse, Failure> {
+pub async fn plan(
+    collector: &Collector,
+    incident: &str,
+) -> Result<Vec<v1::PlanDispositionResponse>, Failure> {
     let id = parse(incident)?;
     let (deployment, wanted) = (collector.deployment.clone(), id.clone());
     let found = collector.db.read_async(move |db| {
@@ -32,23 +36,27 @@ pub async fn plan(collector: &Collector, incident: &str) -> Result<v1::PlanDispo
         return Err(Failure::missing(format!("there is no incident {incident}")));
     };
     let to_destroy = rows.iter().filter(|row| plan.collections.contains(&row.id));
-    Ok(v1::PlanDispositionResponse {
+    let to_destroy = to_destroy.map(|row| v1::DispositionCollection {
+        collection: row.id.to_string(),
+        endpoint: row.endpoint.to_string(),
+        state: row.state.to_string(),
+        segments: row.segments,
+        stored_bytes: row.stored_bytes,
+    });
+    let head = v1::PlanDispositionResponse {
         plan: plan.text().into_bytes().into(),
-        collections: to_destroy
-            .map(|row| v1::DispositionCollection {
-                collection: row.id.to_string(),
-                endpoint: row.endpoint.to_string(),
-                state: row.state.to_string(),
-                segments: row.segments,
-                stored_bytes: row.stored_bytes,
-            })
-            .collect(),
         kept: why_kept(&standing),
-    })
+        ..Default::default()
+    };
+    Ok(split(head, to_destroy, |part| &mut part.collections))
 }
 
-/// Every plan of an incident that somebody approved. For each object of an approved plan, the stores where it is gone.
-pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispositionResponse, Failure> {
+/// Every plan of an incident that somebody approved. For each object of an approved plan, the stores where it is gone. The messages
+/// are those of one answer.
+pub async fn show(
+    collector: &Collector,
+    incident: &str,
+) -> Result<Vec<v1::ShowDispositionResponse>, Failure> {
     let id = parse(incident)?;
     let (deployment, wanted) = (collector.deployment.clone(), id.clone());
     let found = collector.db.read_async(move |db| {
@@ -63,10 +71,19 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
     };
     let stores = places(&collector.replicas);
     let kept = why_kept(&standing);
-    let mut plans = Vec::new();
+    let (mut plans, mut places) = (Vec::new(), Vec::new());
     for (plan, approvals) in course.proposed() {
         let digest = plan.digest();
-        let mut places = Vec::new();
+        let mut add = |object: &Object, kind: &str, id: &str, state: DisposalState, why: String| {
+            places.push(v1::DispositionPlace {
+                object: object.to_string(),
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                state: state.to_string(),
+                why,
+                plan: digest.to_string(),
+            });
+        };
         if course.approved_at(&digest).is_some() {
             for object in plan.objects() {
                 for store in &stores {
@@ -80,7 +97,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
                         (false, Some(wait)) => (DisposalState::Waiting, wait.why.clone()),
                         (false, None) => (DisposalState::Waiting, String::new()),
                     };
-                    places.push(place(&object, "store", store, state, why));
+                    add(&object, "store", store, state, why);
                 }
             }
             let objects = plan.objects();
@@ -89,13 +106,7 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
                     if let Place::Mirror(mirror) = from
                         && course.is_gone(&digest, object, from)
                     {
-                        places.push(place(
-                            object,
-                            "mirror",
-                            mirror.as_str(),
-                            DisposalState::Gone,
-                            String::new(),
-                        ));
+                        add(object, "mirror", mirror.as_str(), DisposalState::Gone, String::new());
                     }
                 }
             }
@@ -105,19 +116,18 @@ pub async fn show(collector: &Collector, incident: &str) -> Result<v1::ShowDispo
                 } else {
                     (DisposalState::Waiting, "the mirror has not confirmed".to_owned())
                 };
-                places.push(place(&object, "mirror", mirror.as_str(), state, why));
+                add(&object, "mirror", mirror.as_str(), state, why);
             }
         }
-        plans.push(wire(plan, approvals, places));
+        plans.push(wire(plan, approvals));
     }
-    Ok(v1::ShowDispositionResponse { plans, kept })
+    let head = v1::ShowDispositionResponse { kept, ..Default::default() };
+    let mut answer = split(head, plans, |part| &mut part.plans);
+    answer.extend(split(v1::ShowDispositionResponse::default(), places, |part| &mut part.places));
+    Ok(answer)
 }
 
-fn wire(
-    plan: &Plan,
-    approvals: Vec<evidence::disposal::Approved>,
-    places: Vec<v1::DispositionPlace>,
-) -> v1::DispositionPlan {
+fn wire(plan: &Plan, approvals: Vec<evidence::disposal::Approved>) -> v1::DispositionPlan {
     v1::DispositionPlan {
         plan: plan.digest().to_string(),
         text: plan.text().into_bytes().into(),
@@ -130,17 +140,6 @@ fn wire(
                 index: one.index,
             })
             .collect(),
-        places,
-    }
-}
-
-fn place(object: &Object, kind: &str, id: &str, state: DisposalState, why: String) -> v1::DispositionPlace {
-    v1::DispositionPlace {
-        object: object.to_string(),
-        kind: kind.to_owned(),
-        id: id.to_owned(),
-        state: state.to_string(),
-        why,
     }
 }
 
