@@ -1,4 +1,6 @@
 //! How often and how fast the collector re-reads the stores.
+//! Not here: waiting. The scrub is a task: between two objects it sleeps off what is left of its share, at a rate that changes with the
+//! amount to read. `store::scrub::Throttle` makes threads wait, at one rate for good.
 
 use std::time::Duration;
 

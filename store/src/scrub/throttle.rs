@@ -1,4 +1,5 @@
-//! Bandwidth: a budget of bytes per second.
+//! Bandwidth: a budget of bytes per second, for threads. The collector's scrub is a task and computes its own pauses, because its rate
+//! changes during a pass (`server/src/config/pace.rs`).
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
