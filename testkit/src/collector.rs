@@ -34,6 +34,7 @@ use tonic::transport::Channel;
 use crate::clock::{later, now};
 use crate::people::{self, key, person, sign};
 use crate::wait;
+use crate::walk::files_below;
 
 /// The deployment's name.
 pub const DEPLOYMENT: &str = "acme";
@@ -270,10 +271,8 @@ impl Collector {
 
     /// Every file below a store's directory whose path contains `part`.
     pub fn stored(&self, store: &str, part: &str) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        walk(&self.path(store), &mut found);
+        let mut found = files_below(&self.path(store));
         found.retain(|path| path.to_str().unwrap().contains(part));
-        found.sort();
         found
     }
 }
@@ -290,13 +289,6 @@ impl Drop for Collector {
         if std::thread::panicking() {
             eprintln!("{}", fs_err::read_to_string(self.path("log")).unwrap_or_default());
         }
-    }
-}
-
-fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs_err::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { walk(&path, found) } else { found.push(path) }
     }
 }
 

@@ -20,3 +20,4 @@ pub mod people;
 pub mod strace;
 pub mod vectors;
 pub mod wait;
+pub mod walk;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use testkit::walk::files_below;
+
 fn tree(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -103,20 +105,12 @@ fn reaches(text: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 fn sources(room: &str) -> Vec<(PathBuf, String)> {
-    let (mut folders, mut found) = (vec![lab::checkout().join(room).join("src")], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs")
-                && !path.ends_with("tests.rs")
-            {
-                let text = fs_err::read_to_string(&path).unwrap();
-                found.push((path, text));
-            }
-        }
-    }
+    let mut files = files_below(&lab::checkout().join(room).join("src"));
+    files.retain(|path| {
+        path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs")
+    });
+    let read = |path: PathBuf| (path.clone(), fs_err::read_to_string(&path).unwrap());
+    let found: Vec<_> = files.into_iter().map(read).collect();
     assert!(found.len() >= 10, "{room} has {} files of source", found.len());
     found
 }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evidence::keys::{PublicKey, SigningKey};
 use lab::Lab;
+use testkit::walk::files_below;
 
 /// A private key in every form in which a program might have written it down.
 struct Forms {
@@ -55,23 +56,6 @@ impl Forms {
     }
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs_err::read_dir(folder).unwrap() {
-            let entry = entry.unwrap();
-            let kind = entry.file_type().unwrap();
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                found.push(entry.path());
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn no_private_key_of_authority_or_persons_is_anywhere_in_a_collector_after_a_whole_job() {
     let mut lab = Lab::new().unwrap();
@@ -89,7 +73,7 @@ fn no_private_key_of_authority_or_persons_is_anywhere_in_a_collector_after_a_who
     let is_private = |path: &PathBuf| {
         fs_err::read_to_string(path).is_ok_and(|text| text.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"))
     };
-    let keys: Vec<Forms> = files(&lab.path("admin"))
+    let keys: Vec<Forms> = files_below(&lab.path("admin"))
         .iter()
         .filter(|path| is_private(path))
         .map(|path| Forms::of(path))
@@ -109,7 +93,9 @@ fn no_private_key_of_authority_or_persons_is_anywhere_in_a_collector_after_a_who
     }
     let mut searched = 0;
     for folder in ["server", "store-a", "store-b"] {
-        for path in files(&lab.path(folder)) {
+        let files = files_below(&lab.path(folder));
+        assert!(!files.is_empty(), "{folder}");
+        for path in files {
             let bytes = fs_err::read(&path).unwrap();
             searched += bytes.len();
             for key in &keys {

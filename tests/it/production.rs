@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use lab::{Lab, attempt, run, text};
+use testkit::walk::files_below;
 
 /// A file, its hard link, a file with holes, one that is no UTF-8, one that cannot be a member, a symlink, a secret one.
 fn fixture(lab: &Lab) -> PathBuf {
@@ -41,16 +42,8 @@ fn only(path: &Path) -> [OsString; 2] {
 }
 
 fn read_tree(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    for entry in fs_err::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(read_tree(&path));
-        } else {
-            files.push((path.clone(), fs_err::read(&path).unwrap()));
-        }
-    }
-    files
+    let read = |path: PathBuf| (path.clone(), fs_err::read(&path).unwrap());
+    files_below(dir).into_iter().map(read).collect()
 }
 
 #[test]

@@ -11,6 +11,7 @@ use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 
 use super::*;
+use crate::walk::files_below;
 
 pub(super) fn put(files: &mut Files, name: &str, signed: &Signed) {
     files.extend(signed.split(name));
@@ -80,20 +81,8 @@ pub fn save(files: &Files, folder: &Path) {
 
 /// The files below a folder.
 pub fn read(folder: &Path) -> Files {
-    fn walk(root: &Path, folder: &Path, files: &mut Files) {
-        for entry in fs_err::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(root, &path, files);
-            } else {
-                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                files.insert(name, fs_err::read(&path).unwrap());
-            }
-        }
-    }
-    let mut files = Files::new();
-    walk(folder, folder, &mut files);
-    files
+    let name = |path: &Path| path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+    files_below(folder).iter().map(|path| (name(path), fs_err::read(path).unwrap())).collect()
 }
 
 /// A folder whose name breaks careless scripts: shells on blanks, tar on a colon, and both on non-ASCII characters.

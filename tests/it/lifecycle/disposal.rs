@@ -2,29 +2,15 @@
 
 use lab::{Lab, attempt, run, text, wait_for};
 use serde_json::Value;
+use testkit::walk::files_below;
 
 use super::{count, refused, said, small, timeline, verified_by_strangers};
 
 /// Names below a store's rooms of evidence and texts.
 fn stored(lab: &Lab, store: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for room in ["segments", "seals", "details", "damaged"] {
-        let mut folders = vec![lab.path(store).join(room)];
-        while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs_err::read_dir(&folder) else {
-                continue;
-            };
-            for entry in entries {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    found.push(path.file_name().unwrap().to_string_lossy().into_owned());
-                }
-            }
-        }
-    }
-    found
+    let rooms = ["segments", "seals", "details", "damaged"];
+    let files = rooms.iter().flat_map(|room| files_below(&lab.path(store).join(room)));
+    files.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
 fn states(lab: &Lab, incident: &str) -> Vec<(String, String)> {
