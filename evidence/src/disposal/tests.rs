@@ -240,6 +240,26 @@ fn a_plan_is_stale_when_the_chain_went_on_and_nothing_goes_twice_or_unnamed() {
 }
 
 #[test]
+fn of_two_plans_over_one_chain_the_first_to_be_approved_ends_the_other() {
+    let proposed = || {
+        let mut chain = Chain::ready();
+        let first = chain.course.plan(chain.course.len());
+        chain.approve(&first, "ada").unwrap();
+        let second = chain.course.plan(chain.course.len());
+        chain.approve(&second, "ada").unwrap();
+        assert_ne!(first.digest(), second.digest());
+        assert_eq!(first.collections, second.collections);
+        (chain, first, second)
+    };
+    let (mut chain, first, second) = proposed();
+    chain.approve(&first, "bob").unwrap();
+    assert_eq!(chain.approve(&second, "bob"), Err(Refusal::Stale));
+    let (mut chain, first, second) = proposed();
+    chain.approve(&second, "bob").unwrap();
+    assert_eq!(chain.approve(&first, "bob"), Err(Refusal::Stale));
+}
+
+#[test]
 fn nobody_speaks_for_another() {
     let mut chain = Chain::ready();
     let plan = chain.course.plan(chain.course.len());

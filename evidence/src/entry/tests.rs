@@ -95,6 +95,33 @@ fn an_entry_that_breaks_a_rule_of_its_type_is_refused() {
     }
 }
 
+/// `encode` refuses free text too, so that an honest log never writes it. Another log writes what it likes.
+#[test]
+fn an_entry_of_a_foreign_log_with_free_text_in_a_ref_is_refused() {
+    let keys = [1, 2].map(|seed| crate::keys::SigningKey::from_seed(&[seed; 32]));
+    let signed = Signed::sign(&act(EntryType::LoginIssued, ""), &[&keys[0], &keys[1]]).unwrap();
+    let mut login = noted();
+    login.envelope.type_ = EntryType::LoginIssued;
+    login.envelope.incident = Chain::Deployment;
+    login.envelope.event = signed.digest();
+    login.act = Some(signed.into());
+    login.envelope.refs =
+        pairs::sorted([("key", crate::keys::Fingerprint([1; 32]).to_string()), ("person", "ada".into())]);
+    let honest = String::from_utf8(login.encode().unwrap()).unwrap();
+    Entry::parse(honest.as_bytes()).unwrap();
+    for (text, why) in [
+        ("Ada Lovelace", "printable ASCII without blanks"),
+        ("Ada.Lovelace", "the ref person has another form"),
+        ("/home/ada", "the ref person has another form"),
+        ("ada@example.org", "the ref person has another form"),
+    ] {
+        let foreign = honest.replacen("[\"person\",\"ada\"]", &format!("[\"person\",\"{text}\"]"), 1);
+        assert_ne!(foreign, honest);
+        let said = Entry::parse(foreign.as_bytes()).unwrap_err().to_string();
+        assert!(said.contains(why), "{text}: {said}");
+    }
+}
+
 #[test]
 fn an_act_that_may_hold_text_is_never_inline() {
     let mut order = noted();

@@ -2,12 +2,12 @@
 
 use evidence::container::{Expect, Limits, Malformed, Verifier};
 use evidence::digest::Digest;
-use evidence::frames::compress_frame;
+use evidence::frames::{FRAME_BYTES, compress_frame};
 use evidence::item::RawBytes;
 use evidence::seal::{self, ChainError, SealError, SealHeader};
 use testkit::containers::lab::{Built, Lab, identity, signer, verifier};
 use testkit::containers::pieces::Pieces;
-use testkit::containers::{file, noise, records_of};
+use testkit::containers::{file, noise, records_of, unframe};
 
 use super::{assert_defect, defect};
 
@@ -91,6 +91,37 @@ fn open_record_contradicted_later() {
     let seal = seal::make(&header, &stored, &signer()).unwrap();
     let first = (built.segments[0].seal.as_slice(), built.segments[0].bytes.as_slice());
     assert_defect!(defect(&[first, (&seal, &second.bytes)]), Malformed::OpenContradicted { item: 0 });
+}
+
+#[test]
+fn segment_that_ends_inside_a_frame() {
+    let built = chain();
+    let first = &built.segments[0];
+    let plain = unframe(&first.bytes, usize::try_from(first.header.plain_end).unwrap());
+    // The first segment as a sealer would make it that ends it earlier.
+    let cut = |plain_end: usize| {
+        let frames: Vec<Vec<u8>> =
+            plain[..plain_end].chunks(FRAME_BYTES).map(|frame| compress_frame(frame, 1).unwrap()).collect();
+        let segment = frames.concat();
+        let line = records_of(&first.seal)[0].open_at(plain_end as u64, first.header.wall).to_line().unwrap();
+        let records = compress_frame(&[line, b"\n".to_vec()].concat(), 1).unwrap();
+        let header = SealHeader {
+            sha256: Digest::of(&segment),
+            stored_len: segment.len() as u64,
+            plain_end: plain_end as u64,
+            records_sha256: Digest::of(&records),
+            records_len: records.len() as u64,
+            ..first.header.clone()
+        };
+        (seal::make(&header, &records, &signer()).unwrap(), segment)
+    };
+    let (seal, segment) = cut(7 * FRAME_BYTES);
+    verifier().segment(&seal, &segment, &mut |_| ()).unwrap();
+    for plain_end in [7 * FRAME_BYTES - 512, 7 * FRAME_BYTES + 512] {
+        let (seal, segment) = cut(plain_end);
+        let found = verifier().segment(&seal, &segment, &mut |_| ()).unwrap_err();
+        assert_defect!(found, Malformed::SegmentEnd { index: 0 });
+    }
 }
 
 #[test]
