@@ -13,7 +13,8 @@ use proto::parts::join;
 use proto::v1::attend_request::Message as Up;
 use proto::v1::attend_response::Message as Down;
 use proto::{convert, service, v1};
-use testkit::orders;
+use testkit::clock::later;
+use testkit::{orders, people};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
@@ -344,6 +345,55 @@ async fn the_next_roster_comes_into_force_while_running_and_who_left_is_out() {
     assert_eq!(answer.into_inner().rosters.len(), 3);
     let gone = service::endpoint_client(bob.channel.clone()).deployment(v1::DeploymentRequest {}).await;
     assert!(gone.is_err(), "bob left the roster");
+}
+
+/// A roster lives at most 90 days. What a running collector does on the day after: here a roster of ten seconds ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_roster_has_ended_everybody_reads_and_nobody_orders_until_the_next_one() {
+    let mut lab = start();
+    let ada = lab.login("ada", ADA).await;
+    let web = ada.enrol(&lab, "web-03", 1).await;
+    let incident = ada.open_incident().await;
+    let short = Roster { not_after: later(10), ..lab.next_roster(persons()) };
+    let output = lab.publish(&short, AUTHORITY);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    lab.roster = people::sign(&short, &[AUTHORITY]);
+    let mut call = Call::attend(&lab, &web, 0, 1).await;
+
+    let targets = TargetSet::new(vec![web.target()]).unwrap();
+    let mut orders = service::order_client(ada.channel.clone());
+    let mut issue = async |lab: &Collector| {
+        let order = sign(&order(lab, &incident, &targets, plan(false)), &[&ada.key]);
+        let request = v1::IssueOrderRequest { order: Some(order.into()), targets: leaves(&targets) };
+        orders.issue_order(request).await
+    };
+    wait::until("the end of the roster", || now() > short.not_after);
+    let ended = issue(&lab).await.unwrap_err();
+    assert_eq!(ended.code(), Code::FailedPrecondition);
+    assert!(ended.message().contains("expired") && ended.message().contains("newer one"), "{ended:?}");
+
+    // Evidence and custody stay within reach: sessions, logins, lists, notes, endpoints.
+    let bob = lab.login("bob", BOB).await;
+    let show = v1::ShowIncidentRequest { incident: incident.clone() };
+    join(service::incident_client(bob.channel.clone()).show_incident(show).await).await.unwrap();
+    let chain = Chain::Incident(incident.parse().unwrap());
+    let note = ada.act(EntryType::IncidentNoted, chain, &[], &[], Some("The roster has ended"));
+    service::incident_client(ada.channel.clone()).record_act(note).await.unwrap();
+    assert!(web_is_connected(&ada).await);
+
+    // The next roster may come late. It opens the way again, on the calls that stand.
+    let next = lab.next_roster(persons());
+    let output = lab.publish(&next, AUTHORITY);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    lab.roster = people::sign(&next, &[AUTHORITY]);
+    issue(&lab).await.unwrap();
+    call.order().await;
+}
+
+async fn web_is_connected(session: &Session) -> bool {
+    let request = v1::ListEndpointsRequest { endpoint: "web-03".to_owned() };
+    let answer = service::endpoint_client(session.channel.clone()).list_endpoints(request).await;
+    join(answer).await.unwrap().endpoints.iter().any(|row| row.connected)
 }
 
 #[tokio::test(flavor = "multi_thread")]
