@@ -59,6 +59,11 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     assert!(kept(&lab, id).starts_with("under legal hold; 1 stand"), "{}", kept(&lab, id));
     run(&mut hold("bob", &["release", id])).unwrap();
     assert!(kept(&lab, id).starts_with("it is kept until 20"), "{}", kept(&lab, id));
+    // A day is the day in UTC wherever it is typed: 2026-03-29 has 23 hours in Berlin and begins elsewhere on Kiritimati.
+    for zone in ["Europe/Berlin", "Pacific/Kiritimati", "America/St_Johns"] {
+        run(set("bob", &["--until", "2026-03-29"]).env("TZ", zone).env("LC_ALL", "de_DE.UTF-8")).unwrap();
+        assert_eq!(text(&retention(&lab, id), "until").unwrap(), "2026-03-29T00:00:00.000Z", "{zone}");
+    }
     run(&mut set("bob", &["--until", "2026-01-01"])).unwrap();
     assert_eq!(kept(&lab, id), "", "closed, no hold, its time has come");
     // A hold comes at the last moment, on a closed incident.
@@ -71,7 +76,7 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     let types = timeline(&lab, id);
     assert_eq!(
         [count(&types, "hold.placed"), count(&types, "hold.released"), count(&types, "retention.changed")],
-        [3, 2, 2]
+        [3, 2, 5]
     );
     assert!(lab.stop_server().unwrap());
     let server = lab.path("server");
@@ -88,7 +93,7 @@ fn holds_and_retention_keep_evidence_and_survive_the_database() {
     let report = lab.verify(&bundle).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     println!(
-        "tried: holds by both persons, releases and retention by the responder ({no_role}), a database lost; got: evidence kept by every hold and date, the same after rebuild, and a bundle that verifies"
+        "tried: holds by both persons, releases and retention by the responder ({no_role}), dates typed in three time zones, a database lost; got: evidence kept by every hold and date, the same after rebuild, and a bundle that verifies"
     );
 }
 

@@ -76,6 +76,20 @@ fn time_zone_and_language_change_no_word_of_a_report() {
 }
 
 #[test]
+fn the_script_runs_under_bash_as_posix_wants_it() {
+    let desk = Desk::new();
+    let [_, script] = desk.verifiers();
+    let output = attempt(&mut behind(&["bash", "--posix"], &script[1..])).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    fs_err::write(desk.path("bundle/more"), b"x").unwrap();
+    let output = attempt(&mut behind(&["bash", "--posix"], &script[1..])).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    println!(
+        "tried: verify.sh under bash --posix, which is /bin/sh on other systems; got: good, and the planted file refused"
+    );
+}
+
+#[test]
 fn nobody_verifies_a_bundle_on_a_medium_that_cannot_be_written() {
     if !is_root("nobody_verifies_a_bundle_on_a_medium_that_cannot_be_written") {
         return;
