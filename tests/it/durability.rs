@@ -17,12 +17,12 @@ use crate::field::{Field, Random};
 /// How long each flush is held up before it begins.
 const FLUSH_DELAY: Duration = Duration::from_millis(150);
 
-/// strace on a running process, with slow flushes.
-fn trace(pid: u32, log: &Path) -> Child {
+/// strace on a running process, which holds up each flush for `delay` before it begins.
+pub fn trace(pid: u32, log: &Path, delay: Duration) -> Child {
     let mut command = strace::command(log, "fsync,fdatasync,linkat,renameat,renameat2,pwrite64");
     command
         .arg("-e")
-        .arg(format!("inject=fsync,fdatasync:delay_enter={}", FLUSH_DELAY.as_micros()))
+        .arg(format!("inject=fsync,fdatasync:delay_enter={}", delay.as_micros()))
         .args(["-p", &pid.to_string()]);
     let tracer = Child::start(command, &log.with_extension("says")).unwrap();
     wait_for("strace on every thread of the collector", || {
@@ -36,6 +36,15 @@ fn trace(pid: u32, log: &Path) -> Child {
     })
     .unwrap_or_else(|cause| panic!("{cause:#}\n{}", tracer.log()));
     tracer
+}
+
+/// True if this machine lets us trace a collector; otherwise prints that the test is skipped, by name.
+pub fn can_trace(test: &str) -> bool {
+    let is_installed = Path::new("/usr/bin/strace").exists();
+    if !is_installed {
+        println!("SKIPPED {test}: strace is not installed");
+    }
+    is_root(test) && is_installed
 }
 
 /// Where in the trace an object got its name in a store, after its bytes were flushed and before the folder of its name was: the place of
@@ -54,11 +63,7 @@ fn durable(calls: &[Call], store: &Path, folder: &str, name: &str) -> usize {
 #[test]
 fn a_segment_is_acknowledged_after_its_bytes_its_seal_and_its_row_are_flushed() {
     let name = "a_segment_is_acknowledged_after_its_bytes_its_seal_and_its_row_are_flushed";
-    if !is_root(name) {
-        return;
-    }
-    if !Path::new("/usr/bin/strace").exists() {
-        println!("SKIPPED {name}: strace is not installed");
+    if !can_trace(name) {
         return;
     }
     let mut field = Field::new().unwrap();
@@ -68,7 +73,7 @@ fn a_segment_is_acknowledged_after_its_bytes_its_seal_and_its_row_are_flushed() 
     let incident = field.incident().unwrap();
     let log = field.lab.path("trace");
     let pid = field.lab.server().unwrap().pid();
-    let mut tracer = trace(pid, &log);
+    let mut tracer = trace(pid, &log, FLUSH_DELAY);
     let order = field.order(&incident, &profile, &[]).unwrap();
     let ended = field.wait_ended(&order).unwrap();
     assert_eq!(ended.state, "stored", "{}\n{}", ended.detail, field.logs());

@@ -54,6 +54,29 @@ impl Random {
     }
 }
 
+/// Acknowledged segments that are not in every store under their digests, with the right bytes.
+pub fn lost<'a>(
+    stores: &[PathBuf],
+    acknowledged: impl IntoIterator<Item = (&'a (String, u64), &'a Acknowledged)>,
+) -> Vec<String> {
+    let mut lost = Vec::new();
+    for ((collection, index), digests) in acknowledged {
+        for store in stores {
+            let segment = format!("segments/{collection}/{index:06}-{}.zst", digests.sha256);
+            let seal = format!("seals/{collection}/{index:06}-{}.seal", digests.seal);
+            for (name, digest) in [(segment, digests.sha256), (seal, digests.seal)] {
+                let path = store.join(&name);
+                match fs_err::read(&path) {
+                    Ok(bytes) if Digest::of(&bytes) == digest => {}
+                    Ok(_) => lost.push(format!("{} has other bytes", path.display())),
+                    Err(error) => lost.push(error.to_string()),
+                }
+            }
+        }
+    }
+    lost
+}
+
 impl Field {
     /// A collector, a proxy, and an enrolled endpoint whose agent runs.
     pub fn new() -> Result<Self> {
@@ -219,22 +242,7 @@ impl Field {
         &self,
         acknowledged: impl IntoIterator<Item = (&'a (String, u64), &'a Acknowledged)>,
     ) -> Vec<String> {
-        let mut lost = Vec::new();
-        for ((collection, index), digests) in acknowledged {
-            for store in &self.stores {
-                let segment = format!("segments/{collection}/{index:06}-{}.zst", digests.sha256);
-                let seal = format!("seals/{collection}/{index:06}-{}.seal", digests.seal);
-                for (name, digest) in [(segment, digests.sha256), (seal, digests.seal)] {
-                    let path = store.join(&name);
-                    match fs_err::read(&path) {
-                        Ok(bytes) if Digest::of(&bytes) == digest => {}
-                        Ok(_) => lost.push(format!("{} has other bytes", path.display())),
-                        Err(error) => lost.push(error.to_string()),
-                    }
-                }
-            }
-        }
-        lost
+        lost(&self.stores, acknowledged)
     }
 
     /// Everything the proxy saw acknowledged so far.

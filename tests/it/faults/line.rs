@@ -35,8 +35,9 @@ fn uploads(seen: &[Timed]) -> Vec<(Option<u64>, Vec<u64>)> {
     uploads
 }
 
-/// Every upload begins where the collector says it is, never behind what was acknowledged; nothing is left out.
-fn assert_resumed(seen: &[Timed]) -> (usize, usize) {
+/// Every upload begins where the collector says it is, never behind what was acknowledged; nothing is left out. `seen` is of one
+/// collection.
+pub fn assert_resumed(seen: &[Timed]) -> (usize, usize) {
     let mut acknowledged = 0;
     let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
     let uploads = uploads(seen);
