@@ -135,7 +135,7 @@ impl Globs {
 
     /// True if something below it can match.
     #[must_use]
-    pub(crate) fn goes_on(&self, states: &States) -> bool {
+    pub(crate) fn can_match_below(&self, states: &States) -> bool {
         states.0.iter().any(|state| self.component(*state).is_some())
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let globs = Globs::compile(&[glob]).unwrap();
         let mut states = globs.root();
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            assert!(globs.goes_on(&states) || globs.enter(&states, name) == States::default());
+            assert!(globs.can_match_below(&states) || globs.enter(&states, name) == States::default());
             states = globs.enter(&states, name);
         }
         globs.is_matched(&states)

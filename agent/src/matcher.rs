@@ -274,7 +274,7 @@ impl Matcher {
         is_covered: bool,
         depth: usize,
     ) {
-        if depth > DEPTH_MAX || !(is_covered || self.globs.goes_on(states)) {
+        if depth > DEPTH_MAX || !(is_covered || self.globs.can_match_below(states)) {
             return;
         }
         let names: Vec<Vec<u8>> = if is_covered || self.globs.needs_listing(states) {
@@ -298,7 +298,7 @@ impl Matcher {
         for name in names {
             let below = self.globs.enter(states, &name);
             let covered = is_covered || self.globs.is_matched(&below);
-            if !covered && !self.globs.goes_on(&below) {
+            if !covered && !self.globs.can_match_below(&below) {
                 continue;
             }
             let found = platform::open_beneath(directory, &name, CrossDevice::Allowed)

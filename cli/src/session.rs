@@ -181,9 +181,9 @@ mod tests {
             refusal_with_next(next)(missing).to_string(),
             format!("there is no incident INC-2026-0009\n  next: {next}")
         );
-        let settled = Class::Precondition.status("the order is issued already");
+        let precondition = Class::Precondition.status("the order is issued already");
         assert_eq!(
-            refusal_with_next("see it")(settled).to_string(),
+            refusal_with_next("see it")(precondition).to_string(),
             "the order is issued already\n  next: see it"
         );
         // A refusal that has a next step of its own keeps it.

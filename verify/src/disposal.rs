@@ -73,7 +73,7 @@ pub(crate) fn check(
         .collect();
     let destruction = course.destruction(&retired);
     let expected = destruction.as_ref().filter(|_| !overview.partial);
-    let settled = match (files.bytes(CERTIFICATE), expected) {
+    let compared = match (files.bytes(CERTIFICATE), expected) {
         (Err(why), _) => Err(why),
         (Ok(None), None) => Ok(()),
         (Ok(None), Some(_)) => Err(format!("{CERTIFICATE} is missing, though something is gone")),
@@ -91,7 +91,7 @@ pub(crate) fn check(
             .incident
             .iter()
             .any(|proven| proven.entry.envelope.type_ == EntryType::DispositionApproved);
-        match settled {
+        match compared {
             Err(why) => report.failed("disposition", "", why),
             Ok(()) if approvals => report.ok("disposition", "", "approvals hold; nothing is gone yet"),
             Ok(()) => {}
@@ -105,7 +105,7 @@ pub(crate) fn check(
     report.record(
         "disposition",
         "",
-        settled.map(|()| {
+        compared.map(|()| {
             format!(
                 "{} plans, each approved by two persons when nothing kept the evidence; {gone} objects recorded as gone{open}",
                 destruction.plans.len()

@@ -137,7 +137,7 @@ impl Walk<'_, '_, '_> {
                 named.retain(|name| *name != entry.name);
                 let below = self.selection.include.enter(states, &entry.name);
                 let is_wanted = self.selection.include.is_matched(&below)
-                    || (entry.may_lead_on && self.selection.include.goes_on(&below));
+                    || (entry.may_lead_on && self.selection.include.can_match_below(&below));
                 if is_wanted {
                     self.visit(states, &entry.name, Found::Listed)?;
                 }
@@ -200,9 +200,9 @@ impl Walk<'_, '_, '_> {
             return self.reader.record_without(&path, look.kind, Outcome::SkippedPolicy, denial.note());
         }
         let opened = Opened { directory: &directory, name, object: object.as_fd(), look: &look, path: &path };
-        let (is_matched, goes_on) = (include.is_matched(&below), include.goes_on(&below));
+        let (is_matched, can_match_below) = (include.is_matched(&below), include.can_match_below(&below));
         match look.kind {
-            Kind::Dir if goes_on => {
+            Kind::Dir if can_match_below => {
                 let is_cycle = above.contains(&look.identity());
                 if is_cycle || self.levels.len() >= DEPTH_MAX {
                     let outcome = if is_cycle { Outcome::SkippedLoop } else { Outcome::SkippedLimit };
@@ -231,14 +231,14 @@ impl Walk<'_, '_, '_> {
             }
             Kind::Symlink => {
                 self.emit_link(&opened)?;
-                if goes_on {
+                if can_match_below {
                     self.blocked(states, name, "a symbolic link is in the way; links are not followed")
                 } else {
                     Ok(())
                 }
             }
             Kind::File if is_matched => self.emit_file(&opened),
-            Kind::File if goes_on => self.blocked(states, name, "a file is in the way"),
+            Kind::File if can_match_below => self.blocked(states, name, "a file is in the way"),
             _ if is_matched => {
                 self.emit_levels()?;
                 if !self.reader.is_first(&path) {

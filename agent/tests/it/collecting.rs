@@ -91,7 +91,7 @@ impl<'lab> Collector<'lab> {
         })
     }
 
-    fn take(&mut self, segment: &Segment, files: Vec<OwnedFd>) {
+    fn accept_segment(&mut self, segment: &Segment, files: Vec<OwnedFd>) {
         assert_eq!(segment.collection, self.collection());
         assert_eq!(segment.index, self.next_index());
         let [seal, stored]: [OwnedFd; 2] = files.try_into().unwrap();
@@ -111,7 +111,7 @@ impl<'lab> Collector<'lab> {
         loop {
             match link.next() {
                 (to_link::Say::Segment(segment), files) => {
-                    self.take(&segment, files);
+                    self.accept_segment(&segment, files);
                     link.say(self.position(false));
                 }
                 (to_link::Say::Manifest(upload), _) => {
@@ -233,7 +233,7 @@ fn after_a_cut_the_upload_goes_on_where_the_collector_is_and_the_window_never_ho
     let more = link.said_so_far();
     assert!(!more.iter().any(|say| matches!(say, to_link::Say::Segment(_))), "{more:?}");
     let (segment, files) = in_flight.remove(0);
-    collector.take(&segment, files);
+    collector.accept_segment(&segment, files);
     // The line is cut before the acknowledgement; what was in flight is lost.
     drop(in_flight);
     link.say(from_link::Say::UploadCut(Close { collection: collector.collection(), detail: "cut".into() }));

@@ -240,7 +240,7 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
     let mut client = proto::service::order_client(session.channel());
     let request = v1::ApproveOrderRequest { approval: Some(signed.into()) };
     let answer = client.approve_order(request).await;
-    let answer = answer.map_err(settled(prefix))?.into_inner();
+    let answer = answer.map_err(late_decision(prefix))?.into_inner();
     let recorded = session.prove_recorded("entry", answer.entry).await?;
     let (type_, word) = match decision {
         // No state of the order: an approved one is issued or runs.
@@ -252,7 +252,7 @@ async fn decide(session: &Session, prefix: &str, decision: Decision) -> anyhow::
 }
 
 /// Turns the refusal of a late decision into an error with a next step.
-fn settled(order: &str) -> impl FnOnce(tonic::Status) -> anyhow::Error {
+fn late_decision(order: &str) -> impl FnOnce(tonic::Status) -> anyhow::Error {
     refusal_with_next(format!("see what became of it: exhibit order show {order}"))
 }
 
@@ -269,7 +269,7 @@ async fn cancel(session: &Session, prefix: &str, reason: Option<String>) -> anyh
     let (request, act) = session.act(draft, &roster, &[Role::Responder])?;
     let mut client = proto::service::incident_client(session.channel());
     let answer = client.record_act(request).await;
-    let answer = answer.map_err(settled(prefix))?.into_inner();
+    let answer = answer.map_err(late_decision(prefix))?.into_inner();
     let recorded = session.prove_recorded("entry", answer.entry).await?;
     recorded.expect(EntryType::OrderCancelled, &act.digest(), &[("order", id.to_string())])?;
     done(session, &id, OrderState::Cancelled.as_str(), recorded.index)

@@ -116,7 +116,7 @@ impl BucketObjects {
         };
         // Crash now: the object is there but unacknowledged. The next create finds it.
         self.read_back(key, &object, bytes)?;
-        self.settle_lock(key, &object, version.as_deref(), lock)
+        self.ensure_lock(key, &object, version.as_deref(), lock)
     }
 
     pub(super) fn exists(&self, key: &Key, object: &str) -> Result<bool, StoreError> {
@@ -138,7 +138,7 @@ impl BucketObjects {
         let wanted = self
             .lock_wanted(key)
             .map(|retention| LockUntil { mode: retention.mode, until: SystemTime::now() });
-        self.settle_lock(key, object, None, wanted)
+        self.ensure_lock(key, object, None, wanted)
     }
 
     /// Checks that an acknowledged object is stored.
@@ -185,7 +185,7 @@ impl BucketObjects {
     }
 
     /// Reads the lock back. If it is missing, sets it once more; if it is still missing, fails.
-    pub(super) fn settle_lock(
+    pub(super) fn ensure_lock(
         &self,
         key: &Key,
         object: &str,

@@ -180,7 +180,7 @@ async fn carry(
             Some(upload_request::Message::SealData(data)) => data.len(),
             _ => 0,
         };
-        let whole = segment.take(&message);
+        let whole = segment.push(&message);
         let is_manifest = matches!(message.message, Some(upload_request::Message::Manifest(_)));
         if !pace(&shared, u64::try_from(len).unwrap_or(u64::MAX)).await {
             return false;
@@ -320,7 +320,7 @@ struct Segment {
 
 impl Segment {
     /// Index, digest of the seal and digest of the bytes of a segment that is whole now.
-    fn take(&mut self, message: &UploadRequest) -> Option<(u64, Digest, Digest)> {
+    fn push(&mut self, message: &UploadRequest) -> Option<(u64, Digest, Digest)> {
         let len = |bytes: &Bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match message.message.as_ref()? {
             upload_request::Message::Segment(begin) => {

@@ -93,7 +93,7 @@ fn entry_of(files: &Files, name: &str) -> Entry {
     Entry::parse(&files[name]).unwrap()
 }
 
-fn take(files: &mut Files, base: &str) -> [Vec<u8>; 2] {
+fn remove_entry(files: &mut Files, base: &str) -> [Vec<u8>; 2] {
     [".entry", ".tlog-proof"].map(|ending| files.remove(&format!("{base}{ending}")).unwrap())
 }
 

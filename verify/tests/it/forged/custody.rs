@@ -8,7 +8,7 @@ use evidence::entry::{ActLocation, EntryType};
 use evidence::keys::sshsig;
 use evidence::order::Decision;
 
-use super::{draft, entry_of, refused, take};
+use super::{draft, entry_of, refused, remove_entry};
 
 #[test]
 fn custody_entries() {
@@ -16,14 +16,14 @@ fn custody_entries() {
         (
             "last entry dropped",
             "custody.chain",
-            with! { files: |files: &mut Files| { take(files, "custody/000009"); } },
+            with! { files: |files: &mut Files| { remove_entry(files, "custody/000009"); } },
         ),
         (
             "last entry dropped, bundle.json follows",
             "export",
             with! {
                 files: |files: &mut Files| {
-                    take(files, "custody/000009");
+                    remove_entry(files, "custody/000009");
                     let leaf = ledger::leaf_hash(&files["custody/000008.entry"]);
                     edit(files, "bundle.json", |overview: &mut Overview| (overview.head_seq, overview.head) = (8, leaf.into()));
                 },
@@ -33,7 +33,7 @@ fn custody_entries() {
         (
             "middle entry dropped",
             "custody.chain",
-            with! { files: |files: &mut Files| { take(files, "custody/000004"); } },
+            with! { files: |files: &mut Files| { remove_entry(files, "custody/000004"); } },
         ),
         (
             "middle entry dropped and the rest renumbered",
@@ -47,7 +47,7 @@ fn custody_entries() {
                     let proof = files[&format!("custody/{:06}.tlog-proof", seq + 1)].clone();
                     files.insert(format!("custody/{seq:06}.tlog-proof"), proof);
                 }
-                take(files, "custody/000009");
+                remove_entry(files, "custody/000009");
                 let leaf = ledger::leaf_hash(&files["custody/000008.entry"]);
                 edit(files, "bundle.json", |overview: &mut Overview| (overview.head_seq, overview.head) = (8, leaf.into()));
             } },
@@ -58,8 +58,8 @@ fn custody_entries() {
             with! { files: |files: &mut Files| {
                 let other = files.keys().find(|name| name.starts_with(ELSEWHERE) && files[*name].windows(13).any(|part| part == b"INC-2026-0008"));
                 let other = other.unwrap().strip_suffix(".entry").unwrap().to_owned();
-                take(files, "custody/000000");
-                for (ending, bytes) in [".entry", ".tlog-proof"].into_iter().zip(take(files, &other)) {
+                remove_entry(files, "custody/000000");
+                for (ending, bytes) in [".entry", ".tlog-proof"].into_iter().zip(remove_entry(files, &other)) {
                     files.insert(format!("custody/000000{ending}"), bytes);
                 }
             } },

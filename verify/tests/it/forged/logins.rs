@@ -5,7 +5,7 @@ use evidence::entry::EntryType;
 use evidence::id::Chain;
 use evidence::json;
 
-use super::{draft, refused, take};
+use super::{draft, refused, remove_entry};
 use crate::verdicts::*;
 use testkit::bundles::*;
 
@@ -17,7 +17,7 @@ fn shown(files: &mut Files) {
     let name = files.keys().filter(|name| name.starts_with(ELSEWHERE)).find(is_login).unwrap();
     let index = name.strip_prefix(ELSEWHERE).unwrap().strip_suffix(".entry").unwrap().to_owned();
     for (ending, bytes) in
-        [".entry", ".tlog-proof"].into_iter().zip(take(files, &format!("{ELSEWHERE}{index}")))
+        [".entry", ".tlog-proof"].into_iter().zip(remove_entry(files, &format!("{ELSEWHERE}{index}")))
     {
         files.insert(format!("custody/deployment/{index}{ending}"), bytes);
     }

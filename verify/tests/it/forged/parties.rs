@@ -7,7 +7,7 @@ use evidence::entry::EntryType;
 use evidence::id::Chain;
 use evidence::keys::sshsig;
 
-use super::{draft, first_roster_digest, refused, take};
+use super::{draft, first_roster_digest, refused, remove_entry};
 
 #[test]
 fn rosters_orders_and_endpoints() {
@@ -44,13 +44,13 @@ fn rosters_orders_and_endpoints() {
             "order",
             with! { files: |files: &mut Files| {
                 files.retain(|name, _| !name.starts_with("deployment/roster-2"));
-                take(files, "custody/deployment/5");
+                remove_entry(files, "custody/deployment/5");
             } },
         ),
         (
             "a roster that was never published",
             "roster",
-            with! { files: |files: &mut Files| { take(files, "custody/deployment/5"); } },
+            with! { files: |files: &mut Files| { remove_entry(files, "custody/deployment/5"); } },
         ),
         ("an order by a person who lost the role", "order", with! { order: lost }),
         (
