@@ -197,7 +197,6 @@ pub(crate) fn split_once(line: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
     Some((line.get(..at)?, line.get(at + 1..)?))
 }
 
-/// The last name of a path.
 pub(crate) fn last_name(path: &[u8]) -> &[u8] {
     path.iter().rposition(|byte| *byte == b'/').map_or(path, |slash| path.split_at(slash + 1).1)
 }

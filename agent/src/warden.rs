@@ -126,7 +126,6 @@ struct Waiting {
     not_before: Duration,
 }
 
-/// The warden.
 #[derive(Debug)]
 struct Warden {
     settings: Settings,

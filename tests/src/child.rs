@@ -16,9 +16,6 @@ pub struct Child {
 
 impl Child {
     /// Starts a command with stdout and stderr appended to a log file.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(mut command: Command, log: &Path) -> Result<Self> {
         let out = fs_err::OpenOptions::new().create(true).append(true).open(log)?.into_parts().0;
         let process = command
@@ -41,9 +38,6 @@ impl Child {
     }
 
     /// Its exit status, if it has ended.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.process.try_wait()?)
     }
@@ -62,9 +56,6 @@ impl Child {
     }
 
     /// SIGKILL, and reaps it.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
@@ -72,9 +63,6 @@ impl Child {
     }
 
     /// Sends a signal.
-    ///
-    /// # Errors
-    /// When the process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).context("process id")?;
         kill_process(pid, signal).context("signal")?;
@@ -82,9 +70,6 @@ impl Child {
     }
 
     /// Process ids of its children whose command line contains `word`, such as `__sealer`.
-    ///
-    /// # Errors
-    /// When /proc cannot be read.
     pub fn children(&self, word: &str) -> Result<Vec<u32>> {
         let mut found = Vec::new();
         for entry in fs_err::read_dir("/proc")? {

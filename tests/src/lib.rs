@@ -60,9 +60,6 @@ pub fn checkout() -> PathBuf {
 }
 
 /// A loopback address that was free a moment ago.
-///
-/// # Errors
-/// When none can be bound.
 pub fn free_address() -> Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
@@ -180,9 +177,6 @@ impl Lab {
     }
 
     /// Sets up and logs in a second person of the roster, with a home of that name.
-    ///
-    /// # Errors
-    /// When a command fails.
     pub fn log_in(&self, person: &str) -> Result<()> {
         let mut setup = self.exhibit_as(person);
         setup
@@ -208,9 +202,6 @@ impl Lab {
     }
 
     /// Starts the collector and waits until it listens.
-    ///
-    /// # Errors
-    /// When it does not come up.
     pub fn start_server(&mut self) -> Result<()> {
         let addresses = self.path("server/run/addresses.json");
         if addresses.exists() {
@@ -238,9 +229,6 @@ impl Lab {
     }
 
     /// Ends the collector by SIGTERM and returns whether it drained and said 0.
-    ///
-    /// # Errors
-    /// When it does not end.
     pub fn stop_server(&mut self) -> Result<bool> {
         let Some(mut server) = self.server.take() else {
             return Ok(true);
@@ -249,9 +237,6 @@ impl Lab {
     }
 
     /// Ends the collector by SIGKILL.
-    ///
-    /// # Errors
-    /// When it cannot be signalled.
     pub fn kill_server(&mut self) -> Result<()> {
         match self.server.take() {
             Some(mut server) => server.kill(),
@@ -271,9 +256,6 @@ impl Lab {
     }
 
     /// A token for an endpoint, made by alice.
-    ///
-    /// # Errors
-    /// When the command fails.
     pub fn token(&self, endpoint: &str, more: &[&str]) -> Result<String> {
         let output = run(self.exhibit().args(["endpoint", "token", endpoint, "--quiet"]).args(more))?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
@@ -285,9 +267,6 @@ impl Lab {
     }
 
     /// Enrols an endpoint on this host.
-    ///
-    /// # Errors
-    /// When a command fails.
     pub fn enrol(&self, endpoint: &str) -> Result<()> {
         let token = self.token(endpoint, &[])?;
         run(self
@@ -298,9 +277,6 @@ impl Lab {
     }
 
     /// Starts the agent of an enrolled endpoint and waits until the collector sees it.
-    ///
-    /// # Errors
-    /// When it does not connect.
     pub fn start_agent(&mut self, endpoint: &str, more: &[&str]) -> Result<()> {
         let mut command = self.tool("exhibit-agent");
         command.arg("run").arg("--state").arg(self.state(endpoint)).args(more);
@@ -313,9 +289,6 @@ impl Lab {
     }
 
     /// Waits until the collector sees the endpoint.
-    ///
-    /// # Errors
-    /// When it does not.
     pub fn wait_connected(&self, endpoint: &str) -> Result<()> {
         wait_for(&format!("{endpoint} connected"), || {
             let list = self.json(&["endpoint", "list"])?;
@@ -333,9 +306,6 @@ impl Lab {
     }
 
     /// Ends an agent by SIGTERM.
-    ///
-    /// # Errors
-    /// When it does not end.
     pub fn stop_agent(&mut self, endpoint: &str) -> Result<()> {
         if let Some(at) = self.agents.iter().position(|(name, _)| name == endpoint) {
             self.agents.swap_remove(at).1.terminate()?;
@@ -344,9 +314,6 @@ impl Lab {
     }
 
     /// Opens an incident and returns its id.
-    ///
-    /// # Errors
-    /// When the command fails.
     pub fn incident(&self) -> Result<String> {
         let opened = self.json(&[
             "incident",
@@ -364,9 +331,6 @@ impl Lab {
     }
 
     /// Writes a profile that collects files and returns its path.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn files_profile(&self, name: &str, globs: &[&str]) -> Result<PathBuf> {
         let paths: Vec<String> = globs.iter().map(|glob| format!("{glob:?}")).collect();
         let text = format!(
@@ -412,9 +376,6 @@ impl Lab {
     }
 
     /// Exports an incident and returns the bundle's folder.
-    ///
-    /// # Errors
-    /// When the command fails.
     pub fn export(&self, incident: &str) -> Result<PathBuf> {
         let out = self.path(format!("{incident}.bundle"));
         run(self.exhibit().args(["bundle", "export", incident, "--purpose", "test", "--out"]).arg(&out))?;
@@ -422,9 +383,6 @@ impl Lab {
     }
 
     /// Writes the responder's pins as a trust directory.
-    ///
-    /// # Errors
-    /// When the command fails.
     pub fn trust(&self) -> Result<PathBuf> {
         let dir = self.path("trust");
         if !dir.exists() {
@@ -434,9 +392,6 @@ impl Lab {
     }
 
     /// Verifies a bundle in process.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn verify(&self, bundle: &Path) -> Result<exhibit_verify::Report> {
         let trust = exhibit_verify::Trust::load(&self.trust()?)?;
         Ok(exhibit_verify::verify(bundle, &trust, &mut |_| {})?)
@@ -474,9 +429,6 @@ pub fn run(command: &mut Command) -> Result<Output> {
 }
 
 /// Runs a command that may fail.
-///
-/// # Errors
-/// When it cannot be started.
 pub fn attempt(command: &mut Command) -> Result<Output> {
     command.stdin(std::process::Stdio::null()).output().with_context(|| format!("start {command:?}"))
 }
@@ -491,9 +443,6 @@ pub fn rows(value: &Value) -> Vec<Value> {
 }
 
 /// A text field of an answer.
-///
-/// # Errors
-/// When it is missing.
 pub fn text(value: &Value, field: &str) -> Result<String> {
     value
         .get(field)
@@ -503,9 +452,6 @@ pub fn text(value: &Value, field: &str) -> Result<String> {
 }
 
 /// A number field of an answer.
-///
-/// # Errors
-/// When it is missing.
 pub fn number(value: &Value, field: &str) -> Result<u64> {
     value.get(field).and_then(Value::as_u64).with_context(|| format!("no {field} in {value}"))
 }

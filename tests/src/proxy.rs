@@ -222,9 +222,6 @@ pub fn identity(server: &Path) -> Result<(Authority, Name)> {
 }
 
 /// A fresh TLS identity that `authority` issues to `name`.
-///
-/// # Errors
-/// When it cannot.
 pub fn issue(authority: &Authority, name: &Name) -> Result<Credentials> {
     let key = TlsKey::generate()?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -234,9 +231,6 @@ pub fn issue(authority: &Authority, name: &Name) -> Result<Credentials> {
 }
 
 /// The address a collector listens on now: its main listener.
-///
-/// # Errors
-/// When it does not run.
 pub fn main_address(server: &Path) -> Result<String> {
     let text = fs_err::read(server.join("run/addresses.json"))?;
     let addresses: serde_json::Value = serde_json::from_slice(&text)?;

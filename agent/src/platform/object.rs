@@ -104,17 +104,11 @@ pub fn open_beneath(
 }
 
 /// Looks at an open object.
-///
-/// # Errors
-/// The error of `statx` or `fstat`.
 pub fn look(fd: BorrowedFd<'_>) -> Result<Look, CallError> {
     look_from(fd, b"", AtFlags::EMPTY_PATH)
 }
 
 /// Looks at the object that `name` of `directory` means now, without opening it or following a link.
-///
-/// # Errors
-/// The error of `statx` or `fstatat`.
 pub fn look_at(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Look, CallError> {
     look_from(directory, name, AtFlags::SYMLINK_NOFOLLOW)
 }

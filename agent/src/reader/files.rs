@@ -58,7 +58,6 @@ struct Level {
     is_emitted: bool,
 }
 
-/// One walk.
 struct Walk<'r, 'a, 's> {
     reader: &'r mut Reader<'a>,
     selection: &'s Selection,

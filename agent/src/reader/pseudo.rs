@@ -54,9 +54,6 @@ impl Pseudo {
     }
 
     /// Starts a helper unless one is waiting. Returns its process id if it is new.
-    ///
-    /// # Errors
-    /// The error of `socketpair` or `fork`.
     pub fn start(&mut self) -> Result<Option<i32>, CallError> {
         if self.helper.is_some() {
             return Ok(None);

@@ -18,7 +18,6 @@ use durable::LineFile;
 
 pub(super) const NAME: &str = "seen.jsonl";
 
-/// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
 enum Line {

@@ -37,9 +37,6 @@ impl Host {
 }
 
 /// SHA-256 of the running program's file.
-///
-/// # Errors
-/// If the file cannot be read.
 pub fn build_sha256() -> io::Result<Digest> {
     let mut file = fs_err::File::open("/proc/self/exe")?;
     let (mut hasher, mut buffer) = (Hasher::new(), vec![0; 256 << 10]);

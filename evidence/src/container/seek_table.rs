@@ -145,7 +145,6 @@ impl SeekTable {
         usize::try_from(plain / FRAME_BYTES_U64).ok()
     }
 
-    /// Stored range of a frame.
     #[must_use]
     pub(crate) fn stored_range(&self, frame: usize) -> Option<Range<u64>> {
         let start = self.starts.get(frame)?;
@@ -153,7 +152,6 @@ impl SeekTable {
         Some(*start..*end)
     }
 
-    /// Plain range of a frame.
     #[must_use]
     pub(crate) fn plain_range(&self, frame: usize) -> Option<Range<u64>> {
         let start = u64::try_from(frame).ok()?.checked_mul(FRAME_BYTES_U64)?;

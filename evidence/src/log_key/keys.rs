@@ -272,7 +272,6 @@ fn may_stand(change: &LogKeyChange, index: u64) -> bool {
     }
 }
 
-/// A policy of one key.
 fn alone(key: &VerifierKey) -> Option<Policy> {
     Policy::parse(format!("log {key}\nquorum none\n").as_bytes()).ok()
 }

@@ -14,7 +14,6 @@ use super::column::values;
 use super::record::{Record as _, find, find_value, list, record};
 
 record! {
-    /// One collection.
     CollectionRow of "collections" by "id" {
         /// Short number within this database; not stable across rebuilds.
         number: u64 = "number",
@@ -104,7 +103,6 @@ pub(crate) fn insert(tx: &Connection, new: &NewCollection) -> Result<(), DbError
     Ok(())
 }
 
-/// One collection.
 pub(crate) fn at(reader: &Connection, id: &Digest) -> Result<Option<CollectionRow>, DbError> {
     find(reader, "FROM collections WHERE id = ?1", values![id])
 }

@@ -135,7 +135,6 @@ pub(crate) fn condemned(reader: &Connection, object: &Digest) -> Result<Option<C
 }
 
 record! {
-    /// An approved plan.
     ApprovedPlan of "condemned" by "incident", "plan" {
         incident: IncidentId = "incident",
         plan: Digest = "plan",

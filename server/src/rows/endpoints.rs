@@ -12,7 +12,6 @@ use super::column::values;
 use super::record::{find, find_readable, list, record};
 
 record! {
-    /// One generation of an endpoint.
     EndpointRow of "endpoints" by "endpoint", "generation" {
         endpoint: EndpointId = "endpoint",
         generation: Generation = "generation",
@@ -32,7 +31,6 @@ record! {
 }
 
 record! {
-    /// One token.
     TokenRow of "tokens" by "token" {
         /// Digest of the token document.
         token: Digest = "token",

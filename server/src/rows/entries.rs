@@ -25,7 +25,6 @@ record! {
         incident: Chain = "incident",
         /// Place in its chain.
         seq: u64 = "seq",
-        /// Leaf hash.
         leaf: Hash = "leaf",
         /// Collector's time.
         time: Time = "time",
@@ -65,12 +64,10 @@ pub(crate) fn insert(tx: &Connection, entry: &EntryRow) -> Result<(), DbError> {
     insert_row(tx, entry)
 }
 
-/// The entry at an index.
 pub(crate) fn at(reader: &Connection, index: u64) -> Result<Option<EntryRow>, DbError> {
     find(reader, "FROM entries WHERE idx = ?1", values![index])
 }
 
-/// The entry of an event.
 pub(crate) fn by_event(reader: &Connection, event: &Digest) -> Result<Option<EntryRow>, DbError> {
     find(reader, "FROM entries WHERE event = ?1", values![event])
 }

@@ -14,7 +14,6 @@ use super::record::{find, find_value, list, list_values, record};
 use crate::rows::condition::Denied;
 
 record! {
-    /// One incident.
     IncidentRow of "incidents" by "i.incident" {
         incident: IncidentId = "i.incident",
         /// Whether orders may be issued.
@@ -72,7 +71,6 @@ pub(crate) fn set_state(
     Ok(())
 }
 
-/// One incident.
 pub(crate) fn at(reader: &Connection, incident: &IncidentId) -> Result<Option<IncidentRow>, DbError> {
     find(reader, &format!("{FROM} WHERE i.incident = ?1"), values![incident])
 }

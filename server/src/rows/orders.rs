@@ -13,7 +13,6 @@ use super::column::values;
 use super::record::{find, insert as insert_row, list, record};
 
 record! {
-    /// One order.
     OrderRow of "orders" by "id" {
         /// Digest of the order document.
         id: Digest = "id",
@@ -43,7 +42,6 @@ record! {
 }
 
 record! {
-    /// One target of an order.
     TargetRow of "targets" by "order_id", "position" {
         /// Index of its leaf in the order's tree.
         position: u64 = "position",
@@ -140,7 +138,6 @@ pub(crate) fn set_attempt(tx: &Connection, row: &AttemptRow) -> Result<(), DbErr
     Ok(())
 }
 
-/// One order.
 pub(crate) fn at(reader: &Connection, order: &Digest) -> Result<Option<OrderRow>, DbError> {
     find(reader, "FROM orders WHERE id = ?1", values![order])
 }

@@ -44,7 +44,6 @@ pub(crate) type Objects = BTreeMap<Key, Vec<u8>>;
 pub(crate) struct Fact<'entry> {
     /// Index in the log.
     pub(crate) index: u64,
-    /// Leaf hash.
     pub(crate) leaf: Hash,
     pub(crate) envelope: &'entry Envelope,
     /// The act, either inline or from the stores.

@@ -22,7 +22,6 @@ record! {
         digest: Digest = "digest",
         /// Until when it is in force.
         not_after: Time = "not_after",
-        /// The signed object.
         signed: ActObject = "signed",
         /// The entry that published it.
         index: u64 = "idx",
@@ -55,12 +54,10 @@ pub(crate) fn in_force_at(reader: &Connection, index: u64) -> Result<Option<Rost
     find(reader, "FROM rosters WHERE idx < ?1 ORDER BY version DESC LIMIT 1", values![index])
 }
 
-/// The newest roster.
 pub(crate) fn newest(reader: &Connection) -> Result<Option<RosterRow>, DbError> {
     find(reader, "FROM rosters ORDER BY version DESC LIMIT 1", [])
 }
 
-/// The roster of a version.
 pub(crate) fn of_version(reader: &Connection, version: u64) -> Result<Option<RosterRow>, DbError> {
     find(reader, "FROM rosters WHERE version = ?1", values![version])
 }

@@ -13,7 +13,6 @@ use serde::Deserialize;
 /// Three short strings.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// The source of the credentials.
 #[derive(Debug, Clone)]
 pub(crate) struct CredentialsSource(Option<PathBuf>);
 

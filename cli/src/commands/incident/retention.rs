@@ -96,7 +96,6 @@ pub(super) async fn hold(session: &Session, args: HoldArgs) -> anyhow::Result<()
     }
 }
 
-/// Sets the retention.
 pub(super) async fn set(session: &Session, args: RetentionArgs) -> anyhow::Result<()> {
     let RetentionArgs::Set { incident, until, days, reason } = args;
     let reason = require_reason(reason)?;

@@ -34,7 +34,6 @@ pub(super) enum Form {
     Beside,
 }
 
-/// One act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ActNumber(pub(super) u64);
 

@@ -40,7 +40,6 @@ impl Dice {
     }
 }
 
-/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// Submits so many new acts at once, together with so many that were submitted before.
@@ -65,7 +64,6 @@ pub(super) enum Event {
     StoreFault { store: usize, after: u64, fault: Fault },
 }
 
-/// One schedule.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
     pub(super) stores: usize,
