@@ -39,9 +39,17 @@ impl Brake {
         Pulled { _turn: Arc::clone(&self.turn).lock_owned().await }
     }
 
-    /// The destroyer's turn.
+    /// The destroyer's turn. It begins when nobody waits for the brake.
     pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
+        loop {
+            let turn = self.turn.lock().await;
+            // A caller is counted before it stands in the queue of the lock. Without this look, the destroyer could overtake it there.
+            if self.pulled.load(Ordering::SeqCst) == 0 {
+                return turn;
+            }
+            drop(turn);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Returns a check for use between two stored objects: true while nobody waits for the brake.
@@ -63,6 +71,21 @@ impl Brake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_destroyer_does_not_overtake_a_caller_that_is_counted_and_not_yet_in_the_queue() {
+        let brake = Arc::new(Brake::default());
+        let caller = Waiting(&brake.pulled);
+        brake.pulled.fetch_add(1, Ordering::SeqCst);
+        let destroyer = Arc::clone(&brake);
+        let turn = tokio::spawn(async move { drop(destroyer.turn().await) });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!turn.is_finished());
+        drop(caller);
+        turn.await.unwrap();
+    }
 
     #[tokio::test]
     async fn who_pulls_is_seen_and_waits_for_the_turn_to_end() {
