@@ -22,8 +22,15 @@ CONTRIBUTING = os.path.join(ROOT, "CONTRIBUTING.md")
 BUDGET = 60  # seconds, warm, on two cores, after an edit of one line
 HUB = "features"
 WHOLE = {"durable", "evidence", "ledger", "proto"}
-# real S3 servers; the model test of store and sequencer; both are the gate's
-LONG = ["servers::", "ledger::tests::model::"]
+# Left to the gate: real S3 servers; the model test of store and sequencer; tests that take seconds each because they try every fault or row.
+LONG = [
+    "servers::",
+    "ledger::tests::model::",
+    "every_disk_operation_of_a_publication_fails_in_every_form_and_history_stays_one",
+    "a_store_that_fails_before_during_or_after_keeps_its_word_until_it_is_back_and_so_does_one_made_later",
+    "throughput_on_two_directories",
+    "a_foreign_value_in_any_column_is_an_error_that_names_it",
+]
 EVERY_ROOM = ("Cargo.toml", "Cargo.lock", "clippy.toml", "rustfmt.toml")
 
 

@@ -28,6 +28,12 @@ class Check(unittest.TestCase):
         known = check.rooms()
         self.assertEqual(check.changed_rooms(known, ["tests/house/src/lib.rs", "server/src/lib.rs", "README.md"]), {"tests/house", "server"})
 
+    def test_each_long_test_is_there(self):
+        rust = check.said("git", "grep", "-hE", r"^ *(pub(\([a-z]+\))? )?(async )?(fn|mod) ", "--", "*.rs")
+        for name in check.LONG:
+            last = name.rstrip(":").split("::")[-1]
+            self.assertRegex(rust, rf"\b(fn|mod) {last}\b", "a test of LONG that no longer exists hides nothing: take it out")
+
     def test_every_room_has_a_place_for_a_line_and_tests(self):
         for folder, package in check.rooms().items():
             with open(check.source(package)[1], encoding="utf-8") as file:
