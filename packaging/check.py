@@ -21,7 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CONTRIBUTING = os.path.join(ROOT, "CONTRIBUTING.md")
 BUDGET = 60  # seconds, warm, on two cores, after an edit of one line
 HUB = "features"
-WHOLE = {"durable", "evidence", "ledger", "proto"}
+WHOLE = {"custody", "durable", "evidence", "ledger", "proto"}
 # Left to the gate: real S3 servers; the model test of store and sequencer; tests that take seconds each because they try every fault or row.
 LONG = [
     "servers::",

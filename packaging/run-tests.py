@@ -52,7 +52,7 @@ SUITES = [
     Suite("build", "any", 600, 0, [], holds="everything once, tests included; no test without a suite"),
     Suite("doc", "any", 20, 1, [], holds="examples in documentation comments"),
     Suite("house", "any", 20, 28, ["house"], holds="the shape of the tree"),
-    Suite("unit", "user", 190, 690, ["evidence", "ledger", "proto", "certs", "durable", "cage", "store", "server", "mirror", "cli"], without=["servers::"],
+    Suite("unit", "user", 190, 690, ["evidence", "ledger", "custody", "proto", "certs", "durable", "cage", "store", "server", "mirror", "cli"], without=["servers::"],
           holds="each room on its own"),
     Suite("verifiers", "user", 380, 69, ["exhibit-verify"], holds="every forgery, put to both verifiers"),
     Suite("unit-root", "root", 110, 340, ["agent", "cage", "store", "server"], without=["servers::", "ledger::tests::model::"], holds="rooms that need mounts, sandboxes, other users"),

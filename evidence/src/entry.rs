@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use kind::{ActDocument, ActForm, EntryType, Rule, Signers, UnknownEntryType};
 
 use crate::digest::Digest;
-use crate::document::document_type;
+use crate::document::{Document, document_type};
 use crate::id::{Chain, DeploymentId};
 use crate::json::{self, JsonError};
 use crate::signed::{Signed, SignedError};
@@ -134,6 +134,17 @@ impl ActObject {
         Signed::parse(bytes).map(Self::from)
     }
 
+    /// Reads and validates the document **without** looking at its signatures.
+    ///
+    /// # Errors
+    /// [`SignedError::Json`], [`SignedError::Invalid`].
+    pub fn read<T: Document>(&self) -> Result<T, SignedError> {
+        let document: T =
+            json::parse_document(&self.document).map_err(|source| SignedError::Json { source })?;
+        document.validate().map_err(|message| SignedError::Invalid { message })?;
+        Ok(document)
+    }
+
     /// As a signed object.
     ///
     /// # Errors
@@ -208,46 +219,44 @@ impl Entry {
     }
 
     fn check(&self) -> Result<(), EntryError> {
-        let broken = |rule| EntryError::Rule { type_: self.envelope.type_, rule };
-        let rule = self.envelope.type_.rule();
-        pairs::check(&self.envelope.refs).map_err(broken)?;
-        rule.check_chain(&self.envelope.incident).map_err(broken)?;
+        let type_ = self.envelope.type_;
+        let act = |why| EntryError::ActPlace { type_, why };
+        let rule = type_.rule();
+        pairs::check(&self.envelope.refs).map_err(|why| EntryError::Refs { type_, why })?;
+        rule.check_chain(&self.envelope.incident).map_err(|why| EntryError::Chain { type_, why })?;
         if let Some(missing) = rule.refs.iter().find(|name| self.envelope.reference(name).is_none()) {
-            return Err(EntryError::Ref { type_: self.envelope.type_, name: missing });
+            return Err(EntryError::Ref { type_, name: missing });
         }
         if let Some((name, _)) =
             self.envelope.refs.iter().find(|(name, _)| !rule.refs.contains(&name.as_str()))
         {
-            return Err(EntryError::UnknownRef { type_: self.envelope.type_, name: name.clone() });
+            return Err(EntryError::UnknownRef { type_, name: name.clone() });
         }
         if let Some((name, _)) = self.envelope.refs.iter().find(|(name, value)| !form::fits(name, value)) {
-            return Err(EntryError::RefForm { type_: self.envelope.type_, name: name.clone() });
+            return Err(EntryError::RefForm { type_, name: name.clone() });
         }
         match (&self.act, self.envelope.act) {
-            (Some(act), ActLocation::Inline) => {
+            (Some(inline), ActLocation::Inline) => {
                 if rule.form == ActForm::Digest {
-                    return Err(broken("its act may hold text or paths and must not be inline"));
+                    return Err(act("its act may hold text or paths and must not be inline"));
                 }
-                if act.encode().len() > INLINE_ACT_BYTES_MAX {
+                if inline.encode().len() > INLINE_ACT_BYTES_MAX {
                     return Err(EntryError::TooLong);
                 }
-                if act.event() != self.envelope.event {
-                    return Err(broken("event is not the digest of its act"));
+                if inline.event() != self.envelope.event {
+                    return Err(EntryError::Event { type_ });
                 }
                 let counted = match rule.signers.count() {
-                    Some(count) => act.signatures.len() == count,
-                    None => !act.signatures.is_empty(),
+                    Some(count) => inline.signatures.len() == count,
+                    None => !inline.signatures.is_empty(),
                 };
-                if !counted {
-                    return Err(broken("its act has another number of signatures than its type asks"));
-                }
-                Ok(())
+                if counted { Ok(()) } else { Err(EntryError::Signatures { type_ }) }
             }
             (None, ActLocation::Digest) => Ok(()),
             (Some(_), ActLocation::Digest) => {
-                Err(broken("bytes behind the envelope of an entry whose act is elsewhere"))
+                Err(act("bytes behind the envelope of an entry whose act is elsewhere"))
             }
-            (None, ActLocation::Inline) => Err(broken("its inline act is missing")),
+            (None, ActLocation::Inline) => Err(act("its inline act is missing")),
         }
     }
 }
@@ -322,15 +331,25 @@ pub enum EntryError {
     /// `act` is neither.
     #[error("act is neither inline nor digest")]
     ActLocation,
+    /// The act is inline where its type forbids that, missing, or there although it is elsewhere.
+    #[error("{type_}: {why}")]
+    ActPlace { type_: EntryType, why: &'static str },
+    /// The type belongs to the other kind of chain.
+    #[error("{type_}: {why}")]
+    Chain { type_: EntryType, why: &'static str },
+    #[error("{type_}: event is not the digest of its act")]
+    Event { type_: EntryType },
     /// A ref its type demands is missing.
     #[error("{type_} lacks the ref {name}")]
     Ref { type_: EntryType, name: &'static str },
     /// The value of a ref does not have the form that the ref's name requires.
     #[error("{type_}: the ref {name} has another form than docs/spec/ledger.md gives it")]
     RefForm { type_: EntryType, name: String },
-    /// A rule of its type.
-    #[error("{type_}: {rule}")]
-    Rule { type_: EntryType, rule: &'static str },
+    /// The refs are not in their one order and form.
+    #[error("{type_}: {why}")]
+    Refs { type_: EntryType, why: &'static str },
+    #[error("{type_}: its act has another number of signatures than its type asks")]
+    Signatures { type_: EntryType },
     /// Over 16 KiB, or an envelope over 4 KiB.
     #[error("entry or its envelope is over the size limit")]
     TooLong,

@@ -14,6 +14,7 @@
 //! | `machines` | the endpoints beside web-03, each with an order and a collection of its own |
 //! | `drafts` | the entries of the log in their order |
 //! | `steps` | the bundle: all of the above, signed, logged, exported |
+//! | `logged` | the log behind it |
 //! | `produce` | a partial production of it |
 //! | `mirror`, `disposal` | a mirror's statements; the end of the incident and its evidence |
 //! | `files` | what a test does to the files of a bundle; folders with names that scripts trip over |
@@ -40,6 +41,7 @@ mod disposal;
 mod documents;
 mod drafts;
 mod files;
+mod logged;
 mod machines;
 mod mirror;
 mod produce;
@@ -49,6 +51,7 @@ pub use disposal::*;
 pub use documents::*;
 pub use drafts::{genesis, published};
 pub use files::*;
+pub use logged::*;
 pub use machines::*;
 pub use mirror::*;
 pub use produce::*;

@@ -188,7 +188,11 @@ fn a_mirror_uses_no_code_of_what_it_checks() {
 fn formats_know_no_runtime_no_clock_and_no_files() {
     assert_without("evidence", &["tokio", "rustix", "fs-err", "getrandom", "proto", "certs", "tonic"]);
     assert_without("ledger", &["tokio", "rustix", "fs-err", "getrandom", "evidence", "tonic"]);
-    for (path, text) in ["evidence", "ledger"].into_iter().flat_map(sources) {
+    assert_without(
+        "custody",
+        &["tokio", "rustix", "fs-err", "getrandom", "proto", "certs", "store", "durable", "tonic"],
+    );
+    for (path, text) in ["evidence", "ledger", "custody"].into_iter().flat_map(sources) {
         assert_eq!(reaches(&text), [], "{}", path.display());
     }
 }

@@ -1,0 +1,213 @@
+//! `collection-*`: an endpoint starts a collection under an order in force that addresses it, and continues, interrupts or completes it.
+
+use std::collections::BTreeSet;
+
+use evidence::digest::Digest;
+use evidence::entry::EntryType;
+use evidence::id::{Chain, MirrorId};
+use evidence::keys::PublicKey;
+use evidence::manifest::{Manifest, Origin};
+use evidence::order::{Target, TargetProof};
+use evidence::seal::delegation::{Delegation, collection_id};
+
+use crate::act::Opened;
+use crate::entry::{refs, value};
+use crate::order::{Issued, collectors};
+use crate::rule::{Broken, RuleId, must, must_have};
+use crate::{Case, Effect, State};
+
+/// A collection as the ledger describes it.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// The incident's chain.
+    pub incident: Chain,
+    /// The delegation that the endpoint signed at the start.
+    pub delegation: Delegation,
+    pub delegation_sha256: Digest,
+    pub evidence_key: PublicKey,
+    /// Index of `collection.stored` and digest of the manifest.
+    pub stored: Option<(u64, Digest)>,
+    /// Last seal and number of segments at the last `collection.interrupted`.
+    pub interrupted: Option<(Digest, u64)>,
+    /// Mirrors that stated that they hold it.
+    pub held_by: BTreeSet<MirrorId>,
+}
+
+/// How one entry changes a collection.
+#[derive(Debug, Clone)]
+pub(crate) enum CollectionChange {
+    Interrupted(Digest, u64),
+    Stored(u64, Digest),
+    Held(MirrorId),
+}
+
+impl Collection {
+    pub(crate) fn take(&mut self, change: CollectionChange) {
+        match change {
+            CollectionChange::Interrupted(seal, segments) => self.interrupted = Some((seal, segments)),
+            CollectionChange::Stored(index, manifest) => self.stored = Some((index, manifest)),
+            CollectionChange::Held(mirror) => {
+                self.held_by.insert(mirror);
+            }
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn started(
+        &self,
+        case: &Case<'_>,
+        opened: &Opened<Delegation>,
+        target: Option<&TargetProof>,
+    ) -> Result<Effect, Broken> {
+        let delegation = &opened.document;
+        let slot = (delegation.endpoint.clone(), delegation.generation);
+        let evidence_key = &self.live(&slot, [RuleId::Collection3, RuleId::Collection4])?.evidence_key;
+        must(
+            RuleId::Collection2,
+            opened.signers == [evidence_key.clone()],
+            "delegation is not signed by the endpoint's evidence key alone",
+        )?;
+        must(RuleId::Collection1, delegation.sealer != *evidence_key, "sealer key is the evidence key")?;
+        let fingerprint = evidence_key.fingerprint();
+        must(
+            RuleId::Collection1,
+            delegation.collection
+                == collection_id(&delegation.order, &fingerprint, delegation.attempt, &delegation.nonce),
+            "collection id is not the one of order, endpoint, attempt and nonce",
+        )?;
+        let order = self.under_order(case, delegation)?;
+        must(
+            RuleId::Collection11,
+            target.is_some_and(|proof| is_target(order, delegation, fingerprint, proof)),
+            format_args!("{}#{} is no target of its order", delegation.endpoint, delegation.generation),
+        )?;
+        must(
+            RuleId::Collection12,
+            !self.collections.contains_key(&delegation.collection),
+            "the collection was started before",
+        )?;
+        Ok(Effect::Started(Box::new(Collection {
+            incident: case.envelope.incident.clone(),
+            delegation: delegation.clone(),
+            delegation_sha256: case.envelope.event,
+            evidence_key: evidence_key.clone(),
+            stored: None,
+            interrupted: None,
+            held_by: BTreeSet::new(),
+        })))
+    }
+
+    /// The order of a delegation. An attempt may begin under it.
+    fn under_order(&self, case: &Case<'_>, delegation: &Delegation) -> Result<&Issued, Broken> {
+        let order = must_have(RuleId::Collection7, self.orders.get(&delegation.order), NO_ORDER)?;
+        let end = order.ended.map(|end| end.to_string()).unwrap_or_default();
+        must(RuleId::Collection9, order.ended.is_none(), format_args!("its order was {end} before"))?;
+        must(RuleId::Collection8, order.is_in_force, "its order waits for approval")?;
+        must(
+            RuleId::Collection7,
+            Chain::Incident(order.incident.clone()) == case.envelope.incident,
+            "its order is for another incident",
+        )?;
+        let (attempt, allowed) = (delegation.attempt, order.attempts);
+        must(
+            RuleId::Collection10,
+            attempt <= allowed,
+            format_args!("attempt {attempt} of an order for {allowed}"),
+        )?;
+        Ok(order)
+    }
+
+    /// The collection that an entry is about: started before, in the same incident.
+    pub(crate) fn begun(&self, case: &Case<'_>) -> Result<(Digest, &Collection), Broken> {
+        let id = value(case.envelope, "collection")?;
+        let found = self.collections.get(&id);
+        let found =
+            must_have(RuleId::Collection15, found, "it is about a collection that was never started")?;
+        must(
+            RuleId::Collection15,
+            found.incident == case.envelope.incident,
+            "the collection belongs to another incident",
+        )?;
+        Ok((id, found))
+    }
+
+    /// What the collector records of a collection that runs.
+    pub(crate) fn went_on(&self, case: &Case<'_>) -> Result<Effect, Broken> {
+        let (id, _) = self.begun(case)?;
+        if case.envelope.type_ != EntryType::CollectionInterrupted {
+            return Ok(Effect::Nothing);
+        }
+        let (seal, segments) = (value(case.envelope, "seal")?, value(case.envelope, "segments")?);
+        Ok(Effect::Collection(id, CollectionChange::Interrupted(seal, segments)))
+    }
+
+    pub(crate) fn stored(&self, case: &Case<'_>, opened: &Opened<Manifest>) -> Result<Effect, Broken> {
+        let (id, collection) = self.begun(case)?;
+        must(RuleId::Collection17, collection.stored.is_none(), "the collection was stored before")?;
+        describes(opened, collection)?;
+        let (manifest, delegation) = (&opened.document, &collection.delegation);
+        refs(
+            case.envelope,
+            RuleId::Collection20,
+            &[("order", delegation.order.to_string()), ("endpoint", delegation.endpoint.to_string())],
+        )?;
+        must(
+            RuleId::Collection19,
+            Chain::Incident(manifest.incident.clone()) == case.envelope.incident,
+            format_args!("its manifest is of incident {}", manifest.incident),
+        )?;
+        let order = must_have(RuleId::Collection7, self.orders.get(&delegation.order), NO_ORDER)?;
+        must(
+            RuleId::Collection21,
+            order.collectors == collectors(manifest.steps.iter().map(|step| step.collector.as_str())),
+            "the manifest's steps are not those of the order's plan",
+        )?;
+        must(
+            RuleId::Collection22,
+            manifest.limits == manifest.limits.min(&order.limits),
+            "the manifest's limits are wider than the order's",
+        )?;
+        let change = CollectionChange::Stored(case.at.index, case.envelope.event);
+        Ok(Effect::Collection(id, change))
+    }
+}
+
+const NO_ORDER: &str = "its order was never issued";
+
+fn is_target(
+    order: &Issued,
+    delegation: &Delegation,
+    evidence_key: evidence::keys::Fingerprint,
+    proof: &TargetProof,
+) -> bool {
+    let target =
+        Target { endpoint: delegation.endpoint.clone(), generation: delegation.generation, evidence_key };
+    proof.count == order.targets_count && proof.verify(&target, &order.targets_root).is_ok()
+}
+
+/// Asks whether the right two keys signed a manifest, and whether it is about the collection of its delegation.
+fn describes(opened: &Opened<Manifest>, collection: &Collection) -> Result<(), Broken> {
+    let (manifest, delegation) = (&opened.document, &collection.delegation);
+    must(
+        RuleId::Collection18,
+        opened.signers == [delegation.sealer.clone(), collection.evidence_key.clone()],
+        "manifest is not signed by its sealer and its endpoint's evidence key",
+    )?;
+    let origin = if let Origin::Endpoint(origin) = &manifest.origin { Some(origin) } else { None };
+    let origin = must_have(RuleId::Collection18, origin, "manifest's origin is not that of its delegation")?;
+    for (field, is_same) in [
+        ("deployment", manifest.deployment == delegation.deployment),
+        ("collection", manifest.collection == delegation.collection),
+        ("delegation", manifest.delegation == collection.delegation_sha256),
+        ("origin.id", origin.id == delegation.endpoint),
+        ("origin.generation", origin.generation == delegation.generation),
+        ("origin.evidence_key", origin.evidence_key == collection.evidence_key),
+        ("origin.order", origin.order == delegation.order),
+        ("origin.attempt", origin.attempt == delegation.attempt),
+    ] {
+        let says = format_args!("manifest's {field} is not that of its delegation").to_string();
+        must(RuleId::Collection18, is_same, says)?;
+    }
+    Ok(())
+}

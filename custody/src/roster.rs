@@ -1,0 +1,88 @@
+//! `roster-*`, `login-*`, and whether a key speaks for a person.
+
+use evidence::digest::Digest;
+use evidence::enrolment::Login;
+use evidence::entry::Signers;
+use evidence::id::PersonId;
+use evidence::keys::PublicKey;
+use evidence::roster::{Role, Roster};
+
+use crate::act::Opened;
+use crate::rule::{Broken, RuleId, must, must_have, must_hold};
+use crate::{Case, Effect, State};
+
+/// The newest roster that the log published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    pub roster: Roster,
+    pub digest: Digest,
+}
+
+impl State {
+    /// The roster in force.
+    #[must_use]
+    pub const fn roster(&self) -> Option<&Published> {
+        self.roster.as_ref()
+    }
+
+    pub(crate) fn published(&self, case: &Case<'_>, opened: &Opened<Roster>) -> Result<Effect, Broken> {
+        must_hold(RuleId::Roster2, self.pins.authority.check(&opened.signers))?;
+        let roster = &opened.document;
+        if let Some(before) = &self.roster {
+            let (version, last) = (roster.version, before.roster.version);
+            must(
+                RuleId::Roster3,
+                version > last,
+                format_args!("roster {version} was published before, or a newer one"),
+            )?;
+            // Across a gap the links between cannot be checked; the threshold of signatures stands alone.
+            must(
+                RuleId::Roster5,
+                last.checked_add(1) != Some(version) || roster.previous == Some(before.digest),
+                format_args!("roster {version} does not name the roster before it"),
+            )?;
+        }
+        Ok(Effect::Roster(Box::new(Published { roster: roster.clone(), digest: case.envelope.event })))
+    }
+
+    pub(crate) fn login(&self, opened: &Opened<Login>) -> Result<Effect, Broken> {
+        let login = &opened.document;
+        let published = must_have(RuleId::Login1, self.roster.as_ref(), NO_ROSTER)?;
+        let is_of_person = |key: &PublicKey| {
+            published.roster.person_of_key(key).is_some_and(|person| person.id == login.person)
+        };
+        let is_signed = matches!(opened.signers.as_slice(), [person, tls]
+            if is_of_person(person) && *tls == login.tls_key && person != tls);
+        let says = "login is not signed by a roster key of the person and the TLS key, in this order";
+        must(RuleId::Login1, is_signed, says)?;
+        Ok(Effect::Nothing)
+    }
+
+    /// The roster in force, if in it the key belongs to the person, who holds a role that the type asks for.
+    pub(crate) fn speaks(
+        &self,
+        rule: RuleId,
+        case: &Case<'_>,
+        person: &PersonId,
+        key: Option<&PublicKey>,
+    ) -> Result<&Published, Broken> {
+        let published = must_have(rule, self.roster.as_ref(), NO_ROSTER)?;
+        let key = must_have(rule, key, "nobody signed it")?;
+        let Signers::Person(words) = case.envelope.type_.rule().signers else {
+            return must_have(rule, None, "no person signs this type");
+        };
+        let roles: Vec<Role> = words.iter().filter_map(|word| Role::from_word(word)).collect();
+        must(
+            rule,
+            published.roster.speaks_for(key, person, &roles),
+            format_args!(
+                "signed by {}, no key of {person} as {} then",
+                key.fingerprint(),
+                words.join(" or ")
+            ),
+        )?;
+        Ok(published)
+    }
+}
+
+const NO_ROSTER: &str = "no roster was published before";

@@ -1,0 +1,167 @@
+//! `entry-*`, `log-*`: forged leaves, chains and acts.
+
+use custody::rule::RuleId;
+use custody::{At, State};
+use evidence::digest::Digest;
+use evidence::entry::{ActLocation, Entry, EntryType};
+use evidence::id::Chain;
+use testkit::bundles::{ALICE, DAN, Draft, MALLORY, Recipe, ca_digest, genesis, incident, log_key, own};
+
+use crate::world::*;
+
+const BY_DAN: (&str, u8) = ("person:dan", DAN);
+
+/// Changes the note of dan after it was numbered.
+fn noted(recipe: &mut Recipe<'static>, change: fn(&mut Entry)) {
+    recipe.entry = Box::new(move |(place, entry)| {
+        if *place == NOTED {
+            change(entry);
+        }
+    });
+}
+
+/// Replaces a text in the leaf of dan's note.
+fn leaf(recipe: &mut Recipe<'static>, from: &'static str, to: &'static str) {
+    recipe.leaf = Box::new(move |(place, bytes)| {
+        if *place == NOTED {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            assert!(text.contains(from), "{text}");
+            *bytes = text.replace(from, to).into_bytes();
+        }
+    });
+}
+
+forgeries! {
+    entry_1_not_one_compact_line: Entry1 "read entry envelope: not compact JSON at byte 0", |recipe| {
+        leaf(recipe, "{\"entry\"", " {\"entry\"");
+    }
+    entry_1_an_act_without_a_field: Entry1 "read document: missing field `nonce`", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let act = &drafts[NOTED].act;
+            let text = String::from_utf8(act.document.clone()).unwrap();
+            let nonce = &text[text.find(",\"nonce\"").unwrap()..text.len() - 2];
+            drafts[NOTED].act = edited(act, "exhibit-act-v1", &[DAN], (nonce, ""));
+        });
+    }
+    entry_2_a_type_that_nobody_knows: Entry2 "read entry envelope: unknown entry type", |recipe| {
+        leaf(recipe, "incident.noted", "incident.dreamt");
+    }
+    entry_3_in_the_other_kind_of_chain: Entry3 "incident.noted: it belongs to an incident's chain", |recipe| {
+        noted(recipe, |entry| entry.envelope.incident = Chain::Deployment);
+    }
+    entry_4_a_ref_too_many: Entry4 "incident.noted has no ref host", |recipe| {
+        noted(recipe, |entry| entry.envelope.refs.push(("host".into(), "web-03".into())));
+    }
+    entry_5_bytes_behind_an_act_that_is_elsewhere:
+        Entry5 "incident.noted: bytes behind the envelope of an entry whose act is elsewhere", |recipe| {
+        noted(recipe, |entry| entry.envelope.act = ActLocation::Digest);
+    }
+    entry_6_an_event_that_is_not_the_digest: Entry6 "incident.noted: event is not the digest of its act", |recipe| {
+        noted(recipe, |entry| entry.envelope.event.0[0] ^= 1);
+    }
+    entry_7_signed_by_nobody:
+        Entry7 "incident.noted: its act has another number of signatures than its type asks", |recipe| {
+        noted(recipe, |entry| entry.act.as_mut().unwrap().signatures.clear());
+    }
+    entry_8_of_another_deployment: Entry8 "it is of deployment acne", |recipe| {
+        noted(recipe, |entry| entry.envelope.deployment = "acne".parse().unwrap());
+    }
+    entry_9_a_number_is_left_out: Entry9 "sequence number 10 where 9 follows", |recipe| {
+        noted(recipe, |entry| entry.envelope.seq += 1);
+    }
+    entry_10_links_to_another_entry: Entry10 "entry 9 does not link to the one before it", |recipe| {
+        noted(recipe, |entry| entry.envelope.prev.0[0] ^= 1);
+    }
+    entry_11_dated_before_the_entry_before: Entry11 "entry 9 is dated before the one before it", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts[NOTED].time = testkit::bundles::at("10:59:59"));
+    }
+    entry_14_one_act_twice: Entry14 "the same act was recorded before", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let Draft { type_, chain, time, refs, act } = &drafts[NOTED];
+            let (chain, refs, act) = (chain.clone(), refs.clone(), act.clone());
+            drafts.push(Draft { type_: *type_, chain, time: *time, refs, act });
+        });
+    }
+    entry_15_about_something_else: Entry15 "its act is about something else", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts[NOTED].act = by(EntryType::IncidentClosed, "11:30:00", BY_DAN, &[]).act;
+        });
+    }
+    entry_15_other_refs_than_its_act: Entry15 "its refs are not those of its act", |recipe| {
+        recipe.drafts = Box::new(|drafts| set(&mut drafts[ACCESSED], "person", "bob"));
+    }
+    entry_16_unsigned_in_the_name_of_a_person:
+        Entry16 "recorded without a signature in the name of person:alice", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts[ACCESSED].act = own(&drafts[ACCESSED].act_by("person:alice"));
+        });
+    }
+    entry_17_a_signature_over_other_bytes:
+        Entry17 "signature of the document: signature does not match the bytes", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let other = by(EntryType::IncidentNoted, "11:30:01", BY_DAN, &[]);
+            drafts[NOTED].act.signatures = other.act.signatures;
+        });
+    }
+    entry_17_a_stranger_in_the_name_of_dan: Entry17 "signed by SHA256:ZsrOVCtcb1bouzun0GIHz5vL5oCjVhVIQ3jfIBIgZ8g, no key of dan as analyst or responder then", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts[NOTED].act = drafts[NOTED].signed("person:dan", MALLORY));
+    }
+    entry_17_a_person_without_the_role: Entry17 "signed by SHA256:OI2/1Lfa4agZldS95DqvyQGDhgfEFcZ2QH/JP8SEa6w, no key of dan as responder then", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts.push(by(EntryType::IncidentClosed, "11:40:00", BY_DAN, &[]));
+        });
+    }
+    entry_17_in_the_name_of_a_mirror: Entry17 "a person signed in the name of mirror:backup-1", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts[NOTED].act = drafts[NOTED].signed("mirror:backup-1", DAN));
+    }
+    entry_21_a_reserved_type: Entry21 "who signs this type is not known to this version; update the mirror", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts.push(by(EntryType::EvidenceDerived, "11:40:00", BY_DAN, &[]));
+        });
+    }
+    log_1_the_log_begins_again: Log1 "log.genesis is the first entry, and no other", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let mut again = genesis(log_key(41, "exhibit/acme"));
+            again.time = testkit::bundles::at("09:05:00");
+            drafts.push(again);
+        });
+    }
+    log_2_the_log_begins_with_something_else: Log2 "log.genesis is the first entry, and no other", |recipe| {
+        recipe.drafts = Box::new(|drafts| drop(drafts.remove(GENESIS)));
+    }
+    log_3_another_log: Log3 "it names a log key that is none of the pinned log", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts[GENESIS] = genesis(log_key(41, "exhibit/acme")));
+    }
+    log_5_another_ca: Log5 "it names another ca than the pinned one", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            set(&mut drafts[GENESIS], "ca", &Digest::of(b"another").to_string());
+            assert_ne!(ca_digest(), Digest::of(b"another"));
+            drafts[GENESIS].act = own(&drafts[GENESIS].act_by("collector:c1"));
+        });
+    }
+    log_5_another_authority: Log5 "it names another authority than the pinned one", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            set(&mut drafts[GENESIS], "authority", &Digest::of(b"another").to_string());
+            drafts[GENESIS].act = own(&drafts[GENESIS].act_by("collector:c1"));
+        });
+    }
+}
+
+#[test]
+fn entry_13_an_index_that_does_not_rise() {
+    let logged = Recipe::one_endpoint().logged();
+    let mut state = State::new(pins());
+    for index in 0..NOTED {
+        take(&mut state, &logged, index).unwrap();
+    }
+    let bytes = &logged.leaves[NOTED];
+    let entry = custody::entry::read(bytes).unwrap();
+    let at = |index| At { index, leaf: ledger::leaf_hash(bytes) };
+    let broken = state.follows(at(NOTED as u64 - 1), &entry).unwrap_err();
+    assert_eq!(broken.rule, RuleId::Entry13);
+    assert_eq!(broken.says, "index 15 where 16 or a later one follows");
+    // The other chains have gaps in a bundle.
+    state.follows(at(NOTED as u64 + 7), &entry).unwrap();
+    assert_eq!(entry.envelope.incident, incident());
+    assert_ne!(ALICE, DAN);
+}
