@@ -9,6 +9,7 @@ mod log_keys;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
+use custody::rule::Broken;
 use evidence::causes::chain;
 use ledger::tile::{TileKind, TilePath, grow};
 use ledger::{AuthenticatedReader, Hash, HashReader, TileSource, consistency_proof, leaf_hash};
@@ -17,7 +18,7 @@ use store::{Key, Replicas};
 use crate::cosign::{CosignError, Cosigner, Role, Shown};
 use crate::note::{LogNote, NoteRefused};
 use crate::objects::{ObjectError, Objects};
-use crate::rules::{Broken, BrokenRule, Rules};
+use crate::rules::{Refused, Rules};
 use crate::source::{Source, SourceError};
 
 /// Follows one log into one set of stores.
@@ -198,11 +199,11 @@ impl Follower {
                 if index < self.rules.next() {
                     continue;
                 }
-                self.rules.step(body, objects).map_err(|broken| {
+                self.rules.step(body, objects).map_err(|refused| {
                     objects.discard_pending();
-                    match broken {
-                        Broken::Rule(broken) => PullError::Rule { index, broken },
-                        Broken::Object(error) => PullError::Object(error),
+                    match refused {
+                        Refused::Rule(broken) => PullError::Rule { index, broken },
+                        Refused::Object(error) => PullError::Object(error),
                     }
                 })?;
                 self.vouched(parts, &reader)?;
@@ -428,11 +429,11 @@ pub enum PullError {
     #[error("the mirror's own store: {0}")]
     Own(String),
     /// An entry breaks the rules.
-    #[error("entry {index} breaks the rules: {}", chain(.broken))]
+    #[error("entry {index} breaks the rules: {broken}")]
     Rule {
         /// Index in the log.
         index: u64,
-        broken: BrokenRule,
+        broken: Broken,
     },
     /// Tiles or bundles differ from those that the note commits to.
     #[error("the tree as served is not the one the note signs: {0}")]

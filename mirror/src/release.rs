@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object};
+use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, Entry, EntryType, Envelope};
 use evidence::manifest::Manifest;
 use evidence::seal::Seal;
@@ -23,7 +24,6 @@ use crate::cosign::state::{State, StateError};
 use crate::note::LogNote;
 use crate::objects::Objects;
 use crate::pins::Pins;
-use crate::rules::read_act;
 
 /// A released object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ fn not_disposed(
             }
             let is_act = entry.envelope.type_.rule().document == ActDocument::Act;
             let act = entry.act.as_ref().filter(|_| is_act);
-            let act = act.and_then(|act| read_act(act).ok());
+            let act = act.and_then(|act| act.read::<Act>().ok());
             course.apply(&Fact::of(index, &entry.envelope, act.as_ref(), false));
         }
     }

@@ -1,32 +1,30 @@
-//! Entry rules: what each entry must be, given all entries before it (docs/spec/mirror.md, *Entry rules*).
+//! What stands between the log and the rule book (`custody`): the objects that an entry needs, and what the mirror must do with evidence.
 //!
 //! Guarantee: [`Rules::step`] either takes an entry or changes nothing. The state after entry *n* is a function of entries 0..=*n*,
-//! the objects that they name, and the pins. Memory grows with incidents, endpoints, orders and collections, and by 16 bytes an entry.
-//! Not here: where bytes come from ([`crate::objects`]), Merkle proofs ([`crate::pull`]).
+//! the objects that they name, and the pins.
+//! Not here: the rules (`custody`), where bytes come from ([`crate::objects`]), Merkle proofs ([`crate::pull`]).
 
-mod acts;
-mod broken;
 mod collections;
 mod disposal;
-mod endpoints;
-mod log_keys;
-mod orders;
+mod targets;
 mod texts;
 
 use std::collections::BTreeMap;
 
-use evidence::container::dense_set::DenseSet;
+use custody::act::Act;
+use custody::collection::Collection;
+use custody::line::Vouched;
+use custody::rule::{Broken, RuleId, must, must_have, must_hold};
+use custody::{At, State};
+use evidence::causes::chain;
 use evidence::digest::Digest;
-use evidence::entry::{ActDocument, ActLocation, ActObject, ChainHead, Entry, EntryType, Envelope, Signers};
-use evidence::id::{EndpointId, MirrorId};
-use evidence::log_key::LogKeys;
-use evidence::roster::AdmittedRoster;
-use evidence::signed::Signed;
+use evidence::entry::act::Act as ActV1;
+use evidence::entry::{ActDocument, ActLocation, ActObject, Entry, EntryType, Envelope};
+use evidence::order::Order;
+use evidence::signed::SignedError;
 use store::Key;
 
-pub(crate) use acts::read_act;
-pub use broken::{BrokenRule, OrderEnd};
-pub use collections::{Collection, CollectionToCopy, Extent};
+pub use collections::{CollectionToCopy, Extent};
 pub use disposal::DueDisposal;
 
 use crate::note::LogNote;
@@ -34,22 +32,11 @@ use crate::objects::{ObjectError, Objects};
 use crate::pins::Pins;
 use crate::source::SourceError;
 
-/// Everything that is needed to judge the next entry.
+/// The state of the rule book, and what only a mirror keeps beside it.
 #[derive(Debug)]
 pub struct Rules {
     pins: Pins,
-    next: u64,
-    chains: BTreeMap<String, ChainHead>,
-    /// First half of each event id. An accidental collision is not to be expected before 2^64 entries.
-    events: DenseSet<u128>,
-    roster: Option<AdmittedRoster>,
-    tokens: BTreeMap<Digest, endpoints::Admitted>,
-    endpoints: BTreeMap<(EndpointId, u32), endpoints::Enrolled>,
-    orders: BTreeMap<Digest, orders::Issued>,
-    mirrors: BTreeMap<MirrorId, acts::MirrorKeys>,
-    collections: BTreeMap<Digest, Collection>,
-    /// What keeps evidence and what disposals destroy, by incident.
-    courses: disposal::Courses,
+    state: State,
     /// Texts that are missing, and texts that stay although a plan names them.
     texts: texts::Texts,
     /// The history that the authority vouched for. It stays here until a round has compared it with the tree,
@@ -57,48 +44,12 @@ pub struct Rules {
     vouched: Option<Vouched>,
 }
 
-/// The history on which the authority based its change of the log key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Vouched {
-    /// Index of the entry that records this.
-    pub(crate) index: u64,
-    pub(crate) size: u64,
-    pub(crate) root: ledger::Hash,
-}
-
-/// The entry that is being judged.
-struct Case<'a> {
-    index: u64,
-    envelope: &'a Envelope,
-    act: &'a ActObject,
-    objects: &'a Objects<'a>,
-}
-
-impl Case<'_> {
-    fn signed(&self) -> Result<Signed, Broken> {
-        Ok(self.act.signed().map_err(BrokenRule::Signed)?)
-    }
-
-    /// Checks that the envelope has exactly these refs, all of them named in the type's row.
-    fn refs(&self, wanted: &[(&'static str, String)]) -> Result<(), Broken> {
-        match wanted.iter().find(|(name, value)| self.envelope.reference(name) != Some(value.as_str())) {
-            None => Ok(()),
-            Some((name, _)) => Err(BrokenRule::Ref { name }.into()),
-        }
-    }
-
-    fn digest(&self, name: &'static str) -> Result<Digest, Broken> {
-        let value = self.envelope.reference(name).and_then(|value| Digest::from_hex(value).ok());
-        Ok(value.ok_or(BrokenRule::DigestMissing { name })?)
-    }
-}
-
-/// Why an entry is not accepted.
+/// Why an entry is not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// The entry or its act breaks a rule. No later entry is accepted.
+pub enum Refused {
+    /// The entry or its act breaks a rule. No later entry is taken.
     #[error(transparent)]
-    Rule(#[from] BrokenRule),
+    Rule(#[from] Broken),
     /// An object that the entry names cannot be fetched (now).
     #[error(transparent)]
     Object(#[from] ObjectError),
@@ -108,33 +59,25 @@ impl Rules {
     /// The state before the first entry.
     #[must_use]
     pub fn new(pins: Pins) -> Self {
-        Self {
-            pins,
-            next: 0,
-            chains: BTreeMap::new(),
-            events: DenseSet::default(),
-            roster: None,
-            tokens: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            mirrors: BTreeMap::new(),
-            collections: BTreeMap::new(),
-            courses: disposal::Courses::new(),
-            texts: texts::Texts::default(),
-            vouched: None,
-        }
+        let state = State::new(custody::Pins {
+            deployment: pins.deployment.clone(),
+            authority: pins.authority.clone(),
+            ca_sha256: pins.ca_sha256,
+            log_keys: pins.log_keys.keys(),
+        });
+        Self { pins, state, texts: texts::Texts::default(), vouched: None }
     }
 
-    /// Number of entries accepted so far.
+    /// Number of entries taken so far.
     #[must_use]
     pub fn next(&self) -> u64 {
-        self.next
+        self.state.next()
     }
 
     /// Collections, by id.
     #[must_use]
     pub fn collections(&self) -> &BTreeMap<Digest, Collection> {
-        &self.collections
+        self.state.collections()
     }
 
     /// The history for which a change of the log key vouches, until a round has compared it with the tree.
@@ -150,167 +93,71 @@ impl Rules {
     /// Judges the next entry and takes it.
     ///
     /// # Errors
-    /// `Broken`. The state is then the same as before.
-    pub fn step(&mut self, body: &[u8], objects: &Objects<'_>) -> Result<(), Broken> {
-        let entry = Entry::parse(body).map_err(BrokenRule::Entry)?;
+    /// `Refused`. The state is then the same as before.
+    pub fn step(&mut self, body: &[u8], objects: &Objects<'_>) -> Result<(), Refused> {
+        let entry = custody::entry::read(body)?;
         let envelope = &entry.envelope;
-        if envelope.deployment != self.pins.deployment {
-            return Err(BrokenRule::Deployment { found: envelope.deployment.clone() }.into());
+        let at = At { index: self.state.next(), leaf: ledger::leaf_hash(body) };
+        // For an entry that cannot stand here, nothing is fetched.
+        self.state.follows(at, &entry)?;
+        let object = act_of(&entry, objects)?;
+        let act = Act::read(&entry, &object, self.beside(envelope, &object, objects)?)?;
+        let names_a_log_key = matches!(
+            envelope.type_,
+            EntryType::LogGenesis | EntryType::KeyRotated | EntryType::LogSuccession
+        );
+        if names_a_log_key {
+            // A round may have learned of changes that the log had not recorded yet.
+            self.state.set_line(self.pins.log_keys.keys());
         }
-        let name = envelope.incident.to_string();
-        let mut head = self.chains.get(&name).copied().unwrap_or(ChainHead::START);
-        head.step(envelope, ledger::leaf_hash(body).into()).map_err(BrokenRule::Chain)?;
-        let event = half(&envelope.event);
-        if self.events.contains(&event) {
-            return Err(BrokenRule::ActRepeated.into());
-        }
-        if (self.next == 0) != (envelope.type_ == EntryType::LogGenesis) {
-            return Err(BrokenRule::Genesis.into());
-        }
-        let act = act_of(&entry, objects)?;
-        let case = Case { index: self.next, envelope, act: &act, objects };
-        // Nothing changes before the whole entry is judged.
-        let change = self.judge(&case)?;
-        let course = self.course(&case)?;
-        let missing = named_objects(&case, &self.pins)?;
+        // Nothing else changes before the whole entry is judged.
+        let change = self.state.step(at, &entry, &act)?;
+        let missing = named_objects(envelope, &object, objects, &self.pins)?;
         if envelope.type_ == EntryType::CollectionStarted && envelope.act == ActLocation::Inline {
             // The collector also reads a delegation from the stores, so it could not be restored from a copy
             // without the delegation.
             let key = Key::document(envelope.event.as_bytes());
             if objects.own.read(&key).is_err() {
-                objects.offer(key, act.encode());
+                objects.offer(key, object.encode());
             }
         }
         objects.store_pending()?;
-        self.apply(change);
-        self.go_on(&course);
+        self.vouched = change.vouched().or(self.vouched);
+        self.state.take(change);
+        if names_a_log_key {
+            self.pins.log_keys.set(self.state.line().clone());
+        }
+        if envelope.incident.incident().is_none() {
+            self.texts.of_deployment.extend(act.plain().and_then(|act| act.detail));
+        }
         self.texts.missing.extend(missing);
-        self.events.insert(event);
-        self.chains.insert(name, head);
-        self.next += 1;
         Ok(())
     }
-
-    fn judge(&self, case: &Case<'_>) -> Result<Change, Broken> {
-        let type_rule = case.envelope.type_.rule();
-        let found = case.act.signatures.len();
-        if let Some(wanted) = type_rule.signers.count()
-            && found != wanted
-        {
-            return Err(BrokenRule::SignatureCount { found, wanted }.into());
-        }
-        match type_rule.signers {
-            Signers::Authority if type_rule.document == ActDocument::LogKey => self.log_key(case),
-            Signers::Authority => self.roster(case),
-            Signers::Person(roles) => self.person(case, roles),
-            Signers::PersonTls => self.login(case),
-            Signers::Nobody => self.collector(case),
-            Signers::TokenEvidenceTls => self.enrolment(case),
-            Signers::EvidenceTls => self.renewal(case),
-            Signers::Evidence => self.started(case),
-            Signers::SealerEvidence => self.stored(case),
-            Signers::Mirror => self.mirror_statement(case),
-            Signers::Unspecified => Err(BrokenRule::SignersUnknown.into()),
-        }
-    }
-
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::None => {}
-            Change::Roster(roster) => self.roster = Some(*roster),
-            Change::Token(digest, token) => {
-                self.tokens.insert(digest, *token);
-            }
-            Change::Enrolled(id, enrolled, token) => {
-                self.tokens.remove(&token);
-                self.endpoints.insert(id, *enrolled);
-            }
-            Change::Retired(id) => {
-                if let Some(endpoint) = self.endpoints.get_mut(&id) {
-                    endpoint.is_retired = true;
-                }
-            }
-            Change::Order(id, order) => {
-                self.orders.insert(id, order);
-            }
-            Change::Approved(id) => {
-                if let Some(order) = self.orders.get_mut(&id) {
-                    order.is_in_force = true;
-                }
-            }
-            Change::OrderEnded(id, end) => {
-                if let Some(order) = self.orders.get_mut(&id) {
-                    order.ended = Some(end);
-                }
-            }
-            Change::LogKeys(keys, vouched) => {
-                self.pins.log_keys.set(*keys);
-                self.vouched = Some(vouched);
-            }
-            Change::Mirror(id, keys) => {
-                self.mirrors.insert(id, keys);
-            }
-            Change::MirrorRetired(id) => {
-                if let Some(mirror) = self.mirrors.get_mut(&id) {
-                    mirror.is_retired = true;
-                }
-            }
-            Change::Started(id, collection) => {
-                self.collections.insert(id, *collection);
-            }
-            Change::Collection(id, change) => {
-                if let Some(collection) = self.collections.get_mut(&id) {
-                    collection.apply(change);
-                }
-            }
-        }
-    }
 }
 
-/// The change of state that a judged entry causes.
-enum Change {
-    None,
-    Roster(Box<AdmittedRoster>),
-    Token(Digest, Box<endpoints::Admitted>),
-    Enrolled((EndpointId, u32), Box<endpoints::Enrolled>, Digest),
-    Retired((EndpointId, u32)),
-    Order(Digest, orders::Issued),
-    Approved(Digest),
-    OrderEnded(Digest, OrderEnd),
-    /// Changes the log's keys, and the history that the authority vouched for.
-    LogKeys(Box<LogKeys>, Vouched),
-    Mirror(MirrorId, acts::MirrorKeys),
-    MirrorRetired(MirrorId),
-    Started(Digest, Box<Collection>),
-    Collection(Digest, collections::CollectionChange),
-}
-
-fn half(event: &Digest) -> u128 {
-    event.as_bytes().first_chunk().map_or(0, |bytes: &[u8; 16]| u128::from_be_bytes(*bytes))
-}
-
-fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Broken> {
+fn act_of(entry: &Entry, objects: &Objects<'_>) -> Result<ActObject, Refused> {
     if let (Some(act), ActLocation::Inline) = (&entry.act, entry.envelope.act) {
         return Ok(act.clone());
     }
     let bytes = objects.peek(&Key::document(entry.envelope.event.as_bytes()))?;
-    Ok(ActObject::parse(&bytes).map_err(BrokenRule::Act)?)
+    let parsed = ActObject::parse(&bytes);
+    let why = parsed.as_ref().err().map(|error| chain(error)).unwrap_or_default();
+    Ok(must_have(RuleId::Entry1, parsed.ok(), format_args!("read its act: {why}"))?)
 }
 
 /// Fetches the objects that the act names. Returns the missing texts, each with true if the source was asked
 /// for it.
-fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Broken> {
+fn named_objects(
+    envelope: &Envelope,
+    act: &ActObject,
+    objects: &Objects<'_>,
+    pins: &Pins,
+) -> Result<Vec<(Digest, bool)>, Refused> {
     let mut missing = Vec::new();
-    for key in objects_of(case.envelope, case.act)? {
-        match case.objects.peek(&key) {
+    for key in must_hold(RuleId::Entry1, objects_of(envelope, act))? {
+        match objects.peek(&key) {
             // The only kind whose key says nothing about its content.
-            Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => {
-                let note = LogNote::read(&bytes, &pins.origin(), &pins.log_keys.keys())
-                    .map_err(BrokenRule::StampedCheckpoint)?;
-                if key != Key::stamped_checkpoint(note.checkpoint.size) {
-                    return Err(BrokenRule::StampedCheckpointSize.into());
-                }
-            }
+            Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => stamped(&key, &bytes, pins)?,
             Ok(_) => {}
             Err(why @ (ObjectError::Source(SourceError::Missing { .. }) | ObjectError::Lost { .. }))
                 if key.kind() == store::KeyKind::Detail =>
@@ -324,14 +171,25 @@ fn named_objects(case: &Case<'_>, pins: &Pins) -> Result<Vec<(Digest, bool)>, Br
     Ok(missing)
 }
 
+fn stamped(key: &Key, bytes: &[u8], pins: &Pins) -> Result<(), Broken> {
+    let read = LogNote::read(bytes, &pins.origin(), &pins.log_keys.keys());
+    let why = read.as_ref().err().map(|error| chain(error)).unwrap_or_default();
+    let note = must_have(RuleId::Stamp2, read.ok(), format_args!("the stamped checkpoint: {why}"))?;
+    must(
+        RuleId::Stamp2,
+        *key == Key::stamped_checkpoint(note.checkpoint.size),
+        "the stamped checkpoint is of another size",
+    )
+}
+
 /// Keys of the objects that an entry names, without evidence and the act itself.
 ///
 /// # Errors
 /// If the act is not a document of its type.
-pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Broken> {
+pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, SignedError> {
     Ok(match envelope.type_.rule().document {
         ActDocument::Act => {
-            let act = acts::read_act(act)?;
+            let act: ActV1 = act.read()?;
             let mut keys: Vec<Key> = act.detail.iter().map(|digest| Key::detail(digest.as_bytes())).collect();
             if envelope.type_ == EntryType::TsaStamped {
                 let size = act.reference("size").and_then(|size| size.parse().ok());
@@ -344,7 +202,7 @@ pub fn objects_of(envelope: &Envelope, act: &ActObject) -> Result<Vec<Key>, Brok
             keys
         }
         ActDocument::Order => {
-            let order: evidence::order::Order = acts::read(act)?;
+            let order: Order = act.read()?;
             vec![Key::targets(order.targets_root.as_bytes())]
         }
         _ => Vec::new(),

@@ -3,6 +3,8 @@
 //! Guarantee: the mirror uses a key only after the authority's signed change is durable in the mirror's directory. It cosigns a tree
 //! under that key only if the entries record the change at the size where the key's term begins.
 
+use custody::line::Vouched;
+use custody::rule::{RuleId, must};
 use evidence::causes::chain;
 use evidence::log_key::{LOG_KEY_CHANGES_MAX, LogKeyError, LogKeys, Placed};
 use evidence::signed::Signed;
@@ -13,7 +15,6 @@ use super::{Nodes, Parts, PullError, prove};
 use crate::note::LogNote;
 use crate::objects::ObjectError;
 use crate::pins::{LOG_KEYS, documents, file_name};
-use crate::rules::{BrokenRule, Vouched};
 use crate::source::SourceError;
 
 /// Writes every key change from the mirror's directory into its own stores. A restoration looks for them
@@ -106,13 +107,14 @@ pub(crate) fn in_term(parts: &Parts<'_>, note: &[u8]) -> Result<LogNote, PullErr
     let read = LogNote::read(note, &pins.origin(), &keys)?;
     // The collector may announce a change that it has not recorded yet. That change lies beyond this note.
     let unrecorded = |placed: &&Placed| placed.index.is_none() && read.is_of(placed.change.new.key());
-    match keys.changes().iter().find(unrecorded) {
-        Some(placed) => Err(PullError::Rule {
-            index: read.checkpoint.size,
-            broken: BrokenRule::LogKeyUnrecorded { key: placed.change.new.to_string() },
-        }),
-        None => Ok(read),
-    }
+    let unrecorded = keys.changes().iter().find(unrecorded);
+    let key = unrecorded.map(|placed| placed.change.new.to_string()).unwrap_or_default();
+    let says =
+        format_args!("the note is signed by {key}, and no entry below it records the change to that key")
+            .to_string();
+    must(RuleId::LogKey10, unrecorded.is_none(), says)
+        .map_err(|broken| PullError::Rule { index: read.checkpoint.size, broken })?;
+    Ok(read)
 }
 
 /// Checks that the tree begins with the history that the authority vouched for when it signed the change.
@@ -121,8 +123,8 @@ pub(crate) fn vouched<S: TileSource<Error = ObjectError>>(
     vouched: Vouched,
 ) -> Result<(), PullError> {
     let Vouched { index, size, root } = vouched;
-    if ledger::root(&Nodes(reader), size).map_err(|error| prove(&error))? == root {
-        return Ok(());
-    }
-    Err(PullError::Rule { index, broken: BrokenRule::LogKeyHistory { size } })
+    let is_same = ledger::root(&Nodes(reader), size).map_err(|error| prove(&error))? == root;
+    let says =
+        format_args!("the authority let the key follow upon another history of {size} entries").to_string();
+    must(RuleId::LogKey8, is_same, says).map_err(|broken| PullError::Rule { index, broken })
 }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact};
+use evidence::entry::act::Act;
 use evidence::entry::{ActDocument, ActLocation, ActObject, Entry, EntryType};
 use evidence::id::{IncidentId, MirrorId};
 use evidence::manifest::Manifest;
@@ -21,7 +22,7 @@ use ledger::AuthenticatedReader;
 use store::Key;
 
 use crate::objects::Objects;
-use crate::rules::{objects_of, read_act};
+use crate::rules::objects_of;
 
 /// Which mirror's copy it is, and the time.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +71,7 @@ pub fn objects(
                 continue;
             };
             let is_act = envelope.type_.rule().document == ActDocument::Act;
-            let act = act.filter(|_| is_act).and_then(|act| read_act(&act).ok());
+            let act = act.filter(|_| is_act).and_then(|act| act.read::<Act>().ok());
             let index = bundle * 256 + place as u64;
             // The rules judged this entry before the mirror held it: signatures, roles, and what kept the
             // evidence.

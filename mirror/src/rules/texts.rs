@@ -47,7 +47,7 @@ impl Rules {
     /// keeps it.
     fn is_disposed(&self, text: &Digest, now: Time) -> bool {
         let (mut is_named, mut is_gone) = (false, !self.texts.of_deployment.contains(text));
-        for course in self.courses.values() {
+        for course in self.state.courses().values() {
             if let Some(claim) = course.claim(text, now) {
                 is_named = true;
                 is_gone &= !claim.is_reason && course.destroyed_text(text);
