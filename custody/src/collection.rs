@@ -87,6 +87,13 @@ impl State {
             !self.collections.contains_key(&delegation.collection),
             "the collection was started before",
         )?;
+        let attempt = delegation.attempt;
+        let before = self.attempts.get(&(delegation.order, delegation.endpoint.clone()));
+        must(
+            RuleId::Collection13,
+            before.is_none_or(|before| attempt > *before),
+            format_args!("attempt {attempt} or a later one began before"),
+        )?;
         Ok(Effect::Started(Box::new(Collection {
             incident: case.envelope.incident.clone(),
             delegation: delegation.clone(),

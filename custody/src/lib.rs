@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use evidence::container::dense_set::DenseSet;
 use evidence::digest::Digest;
 use evidence::entry::{ChainHead, Entry, EntryType, Envelope};
-use evidence::id::{Chain, DeploymentId, MirrorId, PersonId};
+use evidence::id::{Chain, DeploymentId, EndpointId, MirrorId, PersonId};
 use evidence::keys::PublicKey;
 use evidence::log_key::LogKeys;
 use evidence::roster::AuthoritySet;
@@ -72,6 +72,8 @@ pub struct State {
     tokens: Tokens,
     endpoints: BTreeMap<Slot, Enrolled>,
     orders: BTreeMap<Digest, Issued>,
+    /// The last attempt that an endpoint began under an order.
+    attempts: BTreeMap<(Digest, EndpointId), u32>,
     mirrors: BTreeMap<MirrorId, AdmittedMirror>,
     collections: BTreeMap<Digest, Collection>,
     courses: Courses,
@@ -136,6 +138,7 @@ impl State {
             tokens: Tokens::new(),
             endpoints: BTreeMap::new(),
             orders: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             collections: BTreeMap::new(),
             courses: Courses::new(),
@@ -266,6 +269,8 @@ impl State {
                 }
             }
             Effect::Started(collection) => {
+                let begun = &collection.delegation;
+                self.attempts.insert((begun.order, begun.endpoint.clone()), begun.attempt);
                 self.collections.insert(collection.delegation.collection, *collection);
             }
             Effect::Collection(id, change) => {

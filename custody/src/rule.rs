@@ -169,7 +169,7 @@ rules! {
     Collection10 "collection-10" Fold;
     Collection11 "collection-11" Fold;
     Collection12 "collection-12" Fold;
-    Collection13 "collection-13" Others;
+    Collection13 "collection-13" Fold;
     Collection14 "collection-14" Others;
     Collection15 "collection-15" Fold;
     Collection16 "collection-16" Others;

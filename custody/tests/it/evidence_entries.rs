@@ -6,7 +6,7 @@ use evidence::entry::EntryType;
 use evidence::manifest::Manifest;
 use evidence::order::Decision;
 use evidence::roster::Role;
-use evidence::seal::delegation::Delegation;
+use evidence::seal::delegation::{Delegation, collection_id};
 use testkit::bundles::*;
 
 use crate::documents::{decided, retired};
@@ -23,6 +23,18 @@ fn begun(recipe: &mut Recipe<'static>, change: fn(&mut Paper<Delegation>)) {
     recipe.collected = Box::new(move |collected| {
         if collected.attempt == 1 {
             change(&mut collected.delegation);
+        }
+    });
+}
+
+/// Gives a collection the number of another attempt.
+fn attempt(recipe: &mut Recipe<'static>, made: u32, said: u32) {
+    recipe.collected = Box::new(move |collected| {
+        if collected.attempt == made {
+            let delegation = &mut collected.delegation.document;
+            delegation.attempt = said;
+            let print = key(EVIDENCE).public().fingerprint();
+            delegation.collection = collection_id(&delegation.order, &print, said, &delegation.nonce);
         }
     });
 }
@@ -95,6 +107,12 @@ forgeries! {
             let act = sign(&again, &[EVIDENCE]).into();
             drafts.insert(STARTED + 1, Draft { type_: first.type_, chain, time: first.time, refs, act });
         });
+    }
+    collection_13_an_attempt_twice: Collection13 "attempt 1 or a later one began before", |recipe| {
+        attempt(recipe, 2, 1);
+    }
+    collection_13_an_attempt_that_falls: Collection13 "attempt 2 or a later one began before", |recipe| {
+        attempt(recipe, 1, 3);
     }
     collection_15_of_a_collection_that_never_started:
         Collection15 "it is about a collection that was never started", |recipe| {
