@@ -116,6 +116,11 @@ impl State {
             Chain::Incident(order.incident.clone()) == case.envelope.incident,
             "its order is for another incident",
         )?;
+        must(
+            RuleId::Collection14,
+            delegation.at < order.expires,
+            format_args!("the order expired at {}", order.expires),
+        )?;
         let (attempt, allowed) = (delegation.attempt, order.attempts);
         must(
             RuleId::Collection10,

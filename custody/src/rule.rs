@@ -170,7 +170,7 @@ rules! {
     Collection11 "collection-11" Fold;
     Collection12 "collection-12" Fold;
     Collection13 "collection-13" Fold;
-    Collection14 "collection-14" Others;
+    Collection14 "collection-14" Fold;
     Collection15 "collection-15" Fold;
     Collection16 "collection-16" Others;
     Collection17 "collection-17" Fold;

@@ -114,6 +114,9 @@ forgeries! {
     collection_13_an_attempt_that_falls: Collection13 "attempt 2 or a later one began before", |recipe| {
         attempt(recipe, 1, 3);
     }
+    collection_14_begun_when_the_order_expired: Collection14 "the order expired at 2026-11-21T10:00:00.000Z", |recipe| {
+        recipe.order = Box::new(|paper| paper.document.expires = at("10:00:00"));
+    }
     collection_15_of_a_collection_that_never_started:
         Collection15 "it is about a collection that was never started", |recipe| {
         recipe.drafts = Box::new(|drafts| drop(drafts.remove(STARTED)));

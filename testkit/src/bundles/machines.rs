@@ -1,5 +1,7 @@
 //! Endpoints beside web-03: met in another order than that of their names; one of them in generations 2 and 10.
 
+use std::time::Duration;
+
 use evidence::digest::Digest;
 use evidence::enrolment::{AgentBuild, EnrolmentRequest, EnrolmentType, Token};
 use evidence::entry::EntryType;
@@ -141,6 +143,8 @@ impl Recipe<'_> {
             let asked = Order {
                 nonce,
                 issued: at("11:30:00"),
+                // An endpoint obeys by its own clock, so the order outlives the day of Kiritimati.
+                expires: at("11:30:00").checked_add(Duration::from_secs(86_400)).unwrap(),
                 targets_count: targets.count(),
                 targets_root: targets.root(),
                 ..self.order_under(roster)

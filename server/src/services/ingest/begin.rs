@@ -190,7 +190,7 @@ async fn may_begin(
         return refuse(format!("attempt {} of {}", delegation.attempt, order.order.attempts));
     }
     // The endpoint admitted the order in time by its own, floor-corrected clock. The network decides when the bytes arrive.
-    if delegation.at > order.order.expires {
+    if delegation.at >= order.order.expires {
         return refuse(format!("the order expired at {}", order.order.expires));
     }
     let id = delegation.order;
