@@ -1,6 +1,7 @@
 //! `order-*`: orders under the roster in force, and approved where its rules ask for that.
 
 use std::fmt;
+use std::time::Duration;
 
 use evidence::digest::Digest;
 use evidence::id::{Chain, IncidentId, PersonId};
@@ -11,6 +12,9 @@ use crate::act::Opened;
 use crate::entry::value;
 use crate::rule::{Broken, RuleId, must, must_have};
 use crate::{Case, Effect, State};
+
+/// How far ahead of its entry an order may be dated.
+const AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// An order that was issued, as far as later entries need it.
 #[derive(Debug, Clone)]
@@ -78,6 +82,11 @@ impl State {
             RuleId::Order9,
             time < order.expires && time < roster.not_after,
             "its order or the roster had expired",
+        )?;
+        must(
+            RuleId::Order11,
+            order.issued.since(time) <= AHEAD_MAX,
+            format_args!("its order is dated {}, more than 600 s later", order.issued),
         )?;
         let issued = Issued {
             incident: order.incident.clone(),

@@ -136,7 +136,7 @@ rules! {
     Order8 "order-8" Fold;
     Order9 "order-9" Fold;
     Order10 "order-10" Others;
-    Order11 "order-11" Others;
+    Order11 "order-11" Fold;
     Order12 "order-12" Others;
     Order13 "order-13" Others;
     Order14 "order-14" Others;

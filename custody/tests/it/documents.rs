@@ -232,6 +232,10 @@ forgeries! {
     order_9_expired_when_it_was_issued: Order9 "its order or the roster had expired", |recipe| {
         recipe.order = Box::new(|paper| paper.document.expires = at("09:30:01"));
     }
+    order_11_dated_in_the_future:
+        Order11 "its order is dated 2026-11-21T09:40:01.001Z, more than 600 s later", |recipe| {
+        recipe.order = Box::new(|paper| paper.document.issued = "2026-11-21T09:40:01.001Z".parse().unwrap());
+    }
     order_15_an_approval_by_a_stranger: Order15 "signed by SHA256:ZsrOVCtcb1bouzun0GIHz5vL5oCjVhVIQ3jfIBIgZ8g, no key of bob as approver then", |recipe| {
         recipe.approval = Box::new(|paper| paper.keys = vec![MALLORY]);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use custody::State;
 use evidence::digest::Digest;
-use testkit::bundles::{Ending, Recipe, Told, all_collect, mirrored};
+use testkit::bundles::{Ending, Recipe, Told, all_collect, at, mirrored};
 
 use crate::world::{fold, take};
 
@@ -23,6 +23,14 @@ fn an_honest_log_of_five_endpoints_two_rosters_and_two_incidents_folds() {
     let stored = state.collections().values().filter(|one| one.stored.is_some()).count();
     assert!(stored >= 1 && stored < state.collections().len());
     assert_eq!(state.courses().len(), 2);
+}
+
+#[test]
+fn an_order_dated_ten_minutes_ahead_folds() {
+    folded(Recipe {
+        order: Box::new(|paper| paper.document.issued = at("09:40:01")),
+        ..Recipe::one_endpoint()
+    });
 }
 
 #[test]
