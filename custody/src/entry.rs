@@ -100,6 +100,11 @@ impl State {
             EntryType::LogGenesis => must(RuleId::Log1, at.index == 0, says)?,
             _ => must(RuleId::Log2, at.index > 0, says)?,
         }
+        must(
+            RuleId::Entry12,
+            envelope.time >= self.time,
+            format_args!("it is dated {}, before the entry before it in the log", envelope.time),
+        )?;
         Ok(Place { head, event, next: at.index + 1 })
     }
 }

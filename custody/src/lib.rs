@@ -28,6 +28,7 @@ use evidence::id::{Chain, DeploymentId, EndpointId, MirrorId, PersonId};
 use evidence::keys::PublicKey;
 use evidence::log_key::LogKeys;
 use evidence::roster::AuthoritySet;
+use evidence::time::Time;
 
 use act::Act;
 use collection::{Collection, CollectionChange};
@@ -65,6 +66,8 @@ pub struct State {
     pins: Pins,
     /// Index of the next entry.
     next: u64,
+    /// Time of the last entry.
+    time: Time,
     chains: BTreeMap<Chain, ChainHead>,
     /// First half of each event id.
     events: DenseSet<u128>,
@@ -132,6 +135,7 @@ impl State {
         Self {
             pins,
             next: 0,
+            time: Time::EPOCH,
             chains: BTreeMap::new(),
             events: DenseSet::default(),
             roster: None,
@@ -284,6 +288,6 @@ impl State {
         }
         self.events.insert(change.place.event);
         self.chains.insert(change.chain, change.place.head);
-        self.next = change.place.next;
+        (self.next, self.time) = (change.place.next, change.place.head.time);
     }
 }

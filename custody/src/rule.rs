@@ -58,7 +58,7 @@ rules! {
     Entry9 "entry-9" Fold;
     Entry10 "entry-10" Fold;
     Entry11 "entry-11" Fold;
-    Entry12 "entry-12" Others;
+    Entry12 "entry-12" Fold;
     Entry13 "entry-13" Fold;
     Entry14 "entry-14" Fold;
     Entry15 "entry-15" Fold;

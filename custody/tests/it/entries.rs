@@ -5,7 +5,9 @@ use custody::{At, State};
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, Entry, EntryType};
 use evidence::id::Chain;
-use testkit::bundles::{ALICE, DAN, Draft, MALLORY, Recipe, ca_digest, genesis, incident, log_key, own};
+use testkit::bundles::{
+    ALICE, DAN, Draft, MALLORY, Recipe, ca_digest, genesis, incident, log_key, other_incident, own,
+};
 
 use crate::world::*;
 
@@ -74,6 +76,15 @@ forgeries! {
     }
     entry_11_dated_before_the_entry_before: Entry11 "entry 9 is dated before the one before it", |recipe| {
         recipe.drafts = Box::new(|drafts| drafts[NOTED].time = testkit::bundles::at("10:59:59"));
+    }
+    entry_12_dated_before_an_entry_of_another_chain:
+        Entry12 "it is dated 2026-11-21T09:29:59.000Z, before the entry before it in the log", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let noted = Draft::new(EntryType::IncidentNoted, other_incident(), "09:29:59", [], |draft| {
+                draft.signed(BY_DAN.0, BY_DAN.1)
+            });
+            drafts.insert(APPROVED, noted);
+        });
     }
     entry_14_one_act_twice: Entry14 "the same act was recorded before", |recipe| {
         recipe.drafts = Box::new(|drafts| {

@@ -18,7 +18,7 @@ use mirror::restore::named::Here;
 use mirror::rules::DueDisposal;
 use mirror::source::{Source, SourceError};
 use store::Key;
-use testkit::bundles::{ALICE, BACKUP, BOB, CAT, mirror_admitted, title};
+use testkit::bundles::{ALICE, BACKUP, BOB, CAT, Draft, mirror_admitted, title};
 
 use crate::world::{BY_ALICE, Log, Mirror, keys, pins};
 
@@ -47,6 +47,13 @@ fn text(log: &Log, words: &str) -> Digest {
 fn note(log: &mut Log, chain: &Chain, text: Digest) {
     let noted = log.draft(EntryType::IncidentNoted, chain, [], |draft| draft.told(BY_ALICE.0, ALICE, text));
     log.push(noted);
+}
+
+/// Admits the mirror now.
+fn admit(log: &mut Log) {
+    let admitted = mirror_admitted();
+    let now = log.draft(EntryType::MirrorAdmitted, &Chain::Deployment, [], |_| admitted.act.clone());
+    log.push(Draft { time: now.time, ..admitted });
 }
 
 /// Closed, its time come. Gives the plan over what these entries name.
@@ -121,7 +128,7 @@ fn a_mirror_that_came_while_a_hold_stood_destroys_and_owes_its_word() {
     ready(&mut log, &chain, &mut plan);
     approve(&mut log, &chain, &plan);
     let held = hold(&mut log, &chain);
-    log.push(mirror_admitted());
+    admit(&mut log);
     let mirror = Mirror::new(dir.path());
     let follower = follow(&mirror, &mut log);
     assert_eq!(doomed(&follower), [], "a hold stands");
@@ -150,7 +157,7 @@ fn a_mirror_that_came_when_the_stores_had_nothing_left_owes_nothing() {
     approve(&mut log, &chain, &plan);
     let texts = Object::Details(chain.incident().unwrap().clone());
     gone(&mut log, &chain, &plan, &texts, "one");
-    log.push(mirror_admitted());
+    admit(&mut log);
     let mirror = Mirror::new(dir.path());
     // It looks all the same: somebody may have restored an old copy of its disk.
     assert_eq!(doomed(&follow(&mirror, &mut log)), [(texts, false)]);
@@ -167,7 +174,7 @@ fn a_text_of_two_incidents_goes_with_the_second_and_one_of_the_deployment_never(
     }
     note(&mut log, &one, forever);
     // A person's act on the deployment's own chain, with the same text.
-    log.push(mirror_admitted());
+    admit(&mut log);
     let refs = [("mirror", "backup-1".to_owned())];
     let retired = log.draft(EntryType::MirrorRetired, &Chain::Deployment, refs, |draft| {
         draft.told("person:cat", CAT, forever)
