@@ -13,6 +13,7 @@ pub mod collection;
 pub mod course;
 pub mod endpoint;
 pub mod entry;
+pub mod incident;
 pub mod line;
 pub mod mirror;
 pub mod order;
@@ -170,6 +171,7 @@ impl State {
         let place = self.place(at, envelope)?;
         let case = Case { at, envelope };
         let effect = self.judge(&case, act)?;
+        self.incident(&case)?;
         let next = self.course(&case, act)?;
         Ok(Change { chain: envelope.incident.clone(), place, effect, next })
     }

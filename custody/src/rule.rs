@@ -120,11 +120,11 @@ rules! {
     Endpoint23 "endpoint-23" Others;
     Endpoint24 "endpoint-24" Others;
 
-    Incident1 "incident-1" Others;
-    Incident2 "incident-2" Others;
+    Incident1 "incident-1" Fold;
+    Incident2 "incident-2" Fold;
     Incident3 "incident-3" Others;
-    Incident4 "incident-4" Others;
-    Incident5 "incident-5" Others;
+    Incident4 "incident-4" Fold;
+    Incident5 "incident-5" Fold;
 
     Order1 "order-1" Fold;
     Order2 "order-2" Fold;

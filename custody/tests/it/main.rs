@@ -12,6 +12,7 @@ mod documents;
 mod entries;
 mod evidence_entries;
 mod folds;
+mod incidents;
 mod log_keys;
 mod table;
 mod world;

@@ -77,6 +77,7 @@ pub const ADMITTED: usize = 2;
 pub const ENROLLED: usize = 3;
 pub const LOGIN: usize = 4;
 pub const SECOND_ROSTER: usize = 5;
+pub const OPENED: usize = 6;
 pub const ISSUED: usize = 8;
 pub const APPROVED: usize = 9;
 pub const STARTED: usize = 10;

@@ -89,6 +89,12 @@ impl Course {
         self.next == 0
     }
 
+    /// True while the incident goes on.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !self.is_closed
+    }
+
     #[must_use]
     pub const fn incident(&self) -> &IncidentId {
         &self.incident
