@@ -10,7 +10,8 @@ use evidence::id::IncidentId;
 use evidence::roster::Role;
 
 use crate::act::Act;
-use crate::rule::{Broken, RuleId, must_hold};
+use crate::entry::value;
+use crate::rule::{Broken, RuleId, must, must_hold};
 use crate::{Case, State};
 
 /// The courses of all incidents: 40 bytes for each text and collection.
@@ -61,6 +62,10 @@ impl State {
                 &new
             }
         };
+        if case.envelope.type_ == EntryType::HoldReleased {
+            let hold = value(case.envelope, "hold")?;
+            must(RuleId::Hold2, course.has_hold(&hold), "no such hold stands in the incident")?;
+        }
         let judged = course.judge(&fact);
         let rule = judged.as_ref().err().map_or(RuleId::Disposal1, |refusal| rule_of(refusal, course, &fact));
         must_hold(rule, judged)?;

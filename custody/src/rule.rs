@@ -192,7 +192,7 @@ rules! {
     Access5 "access-5" Others;
 
     Hold1 "hold-1" Fold;
-    Hold2 "hold-2" Others;
+    Hold2 "hold-2" Fold;
     Hold3 "hold-3" Others;
     Hold4 "hold-4" Others;
     Hold5 "hold-5" Others;

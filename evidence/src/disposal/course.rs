@@ -89,6 +89,12 @@ impl Course {
         self.next == 0
     }
 
+    /// True if this hold stands.
+    #[must_use]
+    pub fn has_hold(&self, hold: &Digest) -> bool {
+        self.holds.contains(hold)
+    }
+
     /// True while the incident goes on.
     #[must_use]
     pub const fn is_open(&self) -> bool {
