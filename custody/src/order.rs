@@ -108,19 +108,27 @@ impl State {
         let approval = &opened.document;
         let order = self.issued_here(RuleId::Order16, case, &approval.order)?;
         self.speaks(RuleId::Order15, case, &approval.approver, opened.signer())?;
+        let is_another = approval.approver != order.issuer;
         match approval.decision {
-            Decision::Approve => {
-                let is_another = approval.approver != order.issuer;
-                must(RuleId::Order18, is_another, "the issuer approved the own order")?;
-                Ok(Effect::Approved(approval.order))
-            }
-            Decision::Reject => Ok(Effect::OrderEnded(approval.order, OrderEnd::Rejected)),
+            Decision::Approve => must(RuleId::Order18, is_another, "the issuer approved the own order")?,
+            Decision::Reject => must(RuleId::Order19, is_another, "the issuer rejected the own order")?,
         }
+        must(
+            RuleId::Order20,
+            !order.is_in_force && order.ended.is_none(),
+            "its order does not wait for a decision",
+        )?;
+        Ok(match approval.decision {
+            Decision::Approve => Effect::Approved(approval.order),
+            Decision::Reject => Effect::OrderEnded(approval.order, OrderEnd::Rejected),
+        })
     }
 
     pub(crate) fn cancelled(&self, case: &Case<'_>) -> Result<Effect, Broken> {
         let id = value(case.envelope, "order")?;
-        self.issued_here(RuleId::Order23, case, &id)?;
+        let order = self.issued_here(RuleId::Order23, case, &id)?;
+        let end = order.ended.map(|end| end.to_string()).unwrap_or_default();
+        must(RuleId::Order24, order.ended.is_none(), format_args!("its order was {end} before"))?;
         Ok(Effect::OrderEnded(id, OrderEnd::Cancelled))
     }
 

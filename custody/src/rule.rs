@@ -144,12 +144,12 @@ rules! {
     Order16 "order-16" Fold;
     Order17 "order-17" Fold;
     Order18 "order-18" Fold;
-    Order19 "order-19" Others;
-    Order20 "order-20" Others;
+    Order19 "order-19" Fold;
+    Order20 "order-20" Fold;
     Order21 "order-21" Others;
     Order22 "order-22" Fold;
     Order23 "order-23" Fold;
-    Order24 "order-24" Others;
+    Order24 "order-24" Fold;
     Order25 "order-25" Others;
     Order26 "order-26" Others;
     Order27 "order-27" Others;

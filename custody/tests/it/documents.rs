@@ -261,6 +261,24 @@ forgeries! {
             paper.keys = vec![ALICE];
         });
     }
+    order_19_the_issuer_rejects: Order19 "the issuer rejected the own order", |recipe| {
+        recipe.approval = Box::new(|paper| {
+            paper.document.approver = "alice".parse().unwrap();
+            paper.document.decision = Decision::Reject;
+            paper.keys = vec![ALICE];
+        });
+        recipe.drafts = Box::new(|drafts| drafts[APPROVED].type_ = EntryType::OrderRejected);
+    }
+    order_20_approved_twice: Order20 "its order does not wait for a decision", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts.insert(STARTED, decided(drafts, Decision::Approve, "09:50:00"));
+        });
+    }
+    order_20_rejected_after_an_approval: Order20 "its order does not wait for a decision", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts.insert(STARTED, decided(drafts, Decision::Reject, "09:50:00"));
+        });
+    }
     order_23_a_cancellation_of_nothing: Order23 "it is about an order that was never issued", |recipe| {
         recipe.drafts = Box::new(|drafts| {
             let refs = [("order", Digest::ZERO.to_string())];
@@ -274,6 +292,14 @@ forgeries! {
                 draft.signed("person:alice", ALICE)
             });
             drafts.push(cancelled);
+        });
+    }
+    order_24_cancelled_twice: Order24 "its order was cancelled before", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let refs = [("order", drafts[ISSUED].act.event().to_string())];
+            for time in ["11:40:00", "11:41:00"] {
+                drafts.push(by(EntryType::OrderCancelled, time, ("person:alice", ALICE), &refs));
+            }
         });
     }
 }

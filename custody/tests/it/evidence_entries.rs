@@ -85,9 +85,7 @@ forgeries! {
         recipe.drafts = Box::new(|drafts| drafts.insert(STARTED, cancelled(drafts, "09:50:00")));
     }
     collection_9_under_an_order_that_was_rejected: Collection9 "its order was rejected before", |recipe| {
-        recipe.drafts = Box::new(|drafts| {
-            drafts.insert(STARTED, decided(drafts, Decision::Reject, "09:50:00"));
-        });
+        recipe.drafts = Box::new(|drafts| drafts[APPROVED] = decided(drafts, Decision::Reject, "09:50:00"));
     }
     collection_10_an_attempt_too_many: Collection10 "attempt 2 of an order for 1", |recipe| {
         recipe.order = Box::new(|paper| paper.document.attempts = 1);
