@@ -37,6 +37,13 @@ impl State {
     pub(crate) fn admitted(&self, case: &Case<'_>, opened: &Opened<Token>) -> Result<Effect, Broken> {
         let token = &opened.document;
         self.speaks(RuleId::Endpoint2, case, &token.issuer, opened.signer())?;
+        for (what, is_pinned) in [
+            ("authority set", token.authority == self.pins.authority.id()),
+            ("CA certificate", token.ca_sha256 == self.pins.ca_sha256),
+            ("log key", self.pins.log_keys.has(token.log_key.key())),
+        ] {
+            must(RuleId::Endpoint4, is_pinned, format_args!("its {what} is not that of the deployment"))?;
+        }
         Ok(Effect::Token(case.envelope.event, Box::new(token.clone())))
     }
 

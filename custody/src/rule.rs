@@ -98,7 +98,7 @@ rules! {
     Endpoint1 "endpoint-1" Fold;
     Endpoint2 "endpoint-2" Fold;
     Endpoint3 "endpoint-3" Fold;
-    Endpoint4 "endpoint-4" Others;
+    Endpoint4 "endpoint-4" Fold;
     Endpoint5 "endpoint-5" Others;
     Endpoint6 "endpoint-6" Others;
     Endpoint7 "endpoint-7" Others;

@@ -135,6 +135,17 @@ forgeries! {
     endpoint_3_another_generation_than_its_own: Endpoint3 "it names another generation than its act", |recipe| {
         recipe.drafts = Box::new(|drafts| set(&mut drafts[ADMITTED], "generation", "2"));
     }
+    endpoint_4_another_authority: Endpoint4 "its authority set is not that of the deployment", |recipe| {
+        recipe.token = Box::new(|paper| paper.document.authority = Digest::ZERO);
+    }
+    endpoint_4_another_ca: Endpoint4 "its CA certificate is not that of the deployment", |recipe| {
+        recipe.token = Box::new(|paper| paper.document.ca_sha256 = Digest::ZERO);
+    }
+    endpoint_4_another_log: Endpoint4 "its log key is not that of the deployment", |recipe| {
+        recipe.token = Box::new(|paper| {
+            paper.document.log_key = log_key(41, "exhibit/acme").parse().unwrap();
+        });
+    }
     endpoint_8_a_token_that_was_never_admitted: Endpoint8 "its token was never admitted", |recipe| {
         recipe.drafts = Box::new(|drafts| drop(drafts.remove(ADMITTED)));
     }
