@@ -27,6 +27,8 @@ pub struct Collection {
     pub evidence_key: PublicKey,
     /// Index of `collection.stored` and digest of the manifest.
     pub stored: Option<(u64, Digest)>,
+    /// It was interrupted, malformed or contradicted: the collector takes nothing more of it.
+    pub has_ended: bool,
     /// Last seal and number of segments at the last `collection.interrupted`.
     pub interrupted: Option<(Digest, u64)>,
     /// Mirrors that stated that they hold it.
@@ -36,6 +38,7 @@ pub struct Collection {
 /// How one entry changes a collection.
 #[derive(Debug, Clone)]
 pub(crate) enum CollectionChange {
+    Ended,
     Interrupted(Digest, u64),
     Stored(u64, Digest),
     Held(MirrorId),
@@ -44,7 +47,10 @@ pub(crate) enum CollectionChange {
 impl Collection {
     pub(crate) fn take(&mut self, change: CollectionChange) {
         match change {
-            CollectionChange::Interrupted(seal, segments) => self.interrupted = Some((seal, segments)),
+            CollectionChange::Ended => self.has_ended = true,
+            CollectionChange::Interrupted(seal, segments) => {
+                (self.has_ended, self.interrupted) = (true, Some((seal, segments)));
+            }
             CollectionChange::Stored(index, manifest) => self.stored = Some((index, manifest)),
             CollectionChange::Held(mirror) => {
                 self.held_by.insert(mirror);
@@ -100,6 +106,7 @@ impl State {
             delegation_sha256: case.envelope.event,
             evidence_key: evidence_key.clone(),
             stored: None,
+            has_ended: false,
             interrupted: None,
             held_by: BTreeSet::new(),
         })))
@@ -131,32 +138,36 @@ impl State {
     }
 
     /// The collection that an entry is about: started before, in the same incident.
-    pub(crate) fn begun(&self, case: &Case<'_>) -> Result<(Digest, &Collection), Broken> {
+    pub(crate) fn begun(&self, rule: RuleId, case: &Case<'_>) -> Result<(Digest, &Collection), Broken> {
         let id = value(case.envelope, "collection")?;
         let found = self.collections.get(&id);
-        let found =
-            must_have(RuleId::Collection15, found, "it is about a collection that was never started")?;
-        must(
-            RuleId::Collection15,
-            found.incident == case.envelope.incident,
-            "the collection belongs to another incident",
-        )?;
+        let found = must_have(rule, found, "it is about a collection that was never started")?;
+        must(rule, found.incident == case.envelope.incident, "the collection belongs to another incident")?;
         Ok((id, found))
     }
 
-    /// What the collector records of a collection that runs.
+    /// What the collector records of a collection, but for its end.
     pub(crate) fn went_on(&self, case: &Case<'_>) -> Result<Effect, Broken> {
-        let (id, _) = self.begun(case)?;
-        if case.envelope.type_ != EntryType::CollectionInterrupted {
-            return Ok(Effect::Nothing);
+        let rule = match case.envelope.type_ {
+            EntryType::EvidenceFixityFailed | EntryType::EvidenceRepaired => RuleId::Collection16,
+            _ => RuleId::Collection15,
+        };
+        let (id, _) = self.begun(rule, case)?;
+        match case.envelope.type_ {
+            EntryType::CollectionInterrupted => {}
+            EntryType::CollectionMalformed | EntryType::CollectionContradicted => {
+                return Ok(Effect::Collection(id, CollectionChange::Ended));
+            }
+            _ => return Ok(Effect::Nothing),
         }
         let (seal, segments) = (value(case.envelope, "seal")?, value(case.envelope, "segments")?);
         Ok(Effect::Collection(id, CollectionChange::Interrupted(seal, segments)))
     }
 
     pub(crate) fn stored(&self, case: &Case<'_>, opened: &Opened<Manifest>) -> Result<Effect, Broken> {
-        let (id, collection) = self.begun(case)?;
+        let (id, collection) = self.begun(RuleId::Collection15, case)?;
         must(RuleId::Collection17, collection.stored.is_none(), "the collection was stored before")?;
+        must(RuleId::Collection26, !collection.has_ended, "the collection had ended before")?;
         describes(opened, collection)?;
         let (manifest, delegation) = (&opened.document, &collection.delegation);
         refs(

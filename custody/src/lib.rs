@@ -201,7 +201,9 @@ impl State {
             EntryType::CollectionProgress
             | EntryType::CollectionInterrupted
             | EntryType::CollectionMalformed
-            | EntryType::CollectionContradicted => self.went_on(case),
+            | EntryType::CollectionContradicted
+            | EntryType::EvidenceFixityFailed
+            | EntryType::EvidenceRepaired => self.went_on(case),
             _ => Ok(Effect::Nothing),
         }
     }

@@ -80,7 +80,7 @@ impl State {
     }
 
     fn replicated(&self, case: &Case<'_>, mirror: &MirrorId) -> Result<Effect, Broken> {
-        let (id, collection) = self.begun(case)?;
+        let (id, collection) = self.begun(RuleId::Collection15, case)?;
         let stored = must_have(RuleId::Mirror9, collection.stored, "the collection was not stored before")?;
         let (index, manifest) = stored;
         refs(case.envelope, RuleId::Mirror9, &[("manifest", manifest.to_string())])?;

@@ -172,7 +172,7 @@ rules! {
     Collection13 "collection-13" Fold;
     Collection14 "collection-14" Fold;
     Collection15 "collection-15" Fold;
-    Collection16 "collection-16" Others;
+    Collection16 "collection-16" Fold;
     Collection17 "collection-17" Fold;
     Collection18 "collection-18" Fold;
     Collection19 "collection-19" Fold;
@@ -182,7 +182,7 @@ rules! {
     Collection23 "collection-23" Others;
     Collection24 "collection-24" Others;
     Collection25 "collection-25" Others;
-    Collection26 "collection-26" Others;
+    Collection26 "collection-26" Fold;
     Collection27 "collection-27" Others;
 
     Access1 "access-1" Others;

@@ -2,7 +2,7 @@
 
 use evidence::digest::Digest;
 use evidence::disposal::Object;
-use evidence::entry::EntryType;
+use evidence::entry::{EntryType, pairs};
 use evidence::manifest::Manifest;
 use evidence::order::Decision;
 use evidence::roster::Role;
@@ -25,6 +25,18 @@ fn begun(recipe: &mut Recipe<'static>, change: fn(&mut Paper<Delegation>)) {
             change(&mut collected.delegation);
         }
     });
+}
+
+/// An object of a collection, repaired.
+fn repaired(collection: Digest) -> Draft {
+    let refs = [
+        ("collection", collection.to_string()),
+        ("object", format!("segments/{collection}/000000")),
+        ("store", "store-a".to_owned()),
+    ];
+    Draft::new(EntryType::EvidenceRepaired, incident(), "11:40:00", refs, |draft| {
+        own(&draft.act_by("collector:c1"))
+    })
 }
 
 /// Gives a collection the number of another attempt.
@@ -126,6 +138,10 @@ forgeries! {
             progress.act = own(&progress.act_by("collector:c1"));
         });
     }
+    collection_16_repaired_and_never_started:
+        Collection16 "it is about a collection that was never started", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts.push(repaired(Digest::ZERO)));
+    }
     collection_17_stored_twice: Collection17 "the collection was stored before", |recipe| {
         recipe.drafts = Box::new(|drafts| {
             let first = &drafts[STORED];
@@ -157,6 +173,26 @@ forgeries! {
     }
     collection_22_wider_limits: Collection22 "the manifest's limits are wider than the order's", |recipe| {
         recipe.manifest = Box::new(|paper| paper.document.limits.items += 1);
+    }
+    collection_26_stored_after_it_was_malformed: Collection26 "the collection had ended before", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let named = |name| pairs::find(&drafts[STORED].refs, name).unwrap().to_owned();
+            let refs = [("collection", named("collection")), ("seal", Digest::ZERO.to_string())];
+            let malformed = Draft::new(EntryType::CollectionMalformed, incident(), "10:25:00", refs, |draft| {
+                own(&draft.act_by("collector:c1"))
+            });
+            drafts.insert(STORED, malformed);
+        });
+    }
+    collection_26_stored_after_it_was_interrupted: Collection26 "the collection had ended before", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let stored = pairs::find(&drafts[STORED].refs, "collection").unwrap().to_owned();
+            let mut interrupted = drafts.remove(INTERRUPTED);
+            set(&mut interrupted, "collection", &stored);
+            interrupted.time = at("10:25:00");
+            interrupted.act = own(&interrupted.act_by("collector:c1"));
+            drafts.insert(STORED - 1, interrupted);
+        });
     }
     mirror_1_no_cosigner_key: Mirror1 "witness_key is no cosigner key named backup-1/witness", |recipe| {
         recipe.drafts = Box::new(|drafts| {

@@ -82,6 +82,7 @@ pub const ISSUED: usize = 8;
 pub const APPROVED: usize = 9;
 pub const STARTED: usize = 10;
 pub const PROGRESS: usize = 11;
+pub const INTERRUPTED: usize = 12;
 pub const STORED: usize = 14;
 pub const ACCESSED: usize = 15;
 pub const NOTED: usize = 16;
