@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use evidence::digest::Digest;
 use evidence::entry::{ChainError, ChainHead, Entry, EntryError, EntryType, Envelope, UnknownEntryType};
+use evidence::id::Chain;
 use evidence::json::JsonError;
 
 use crate::rule::{Broken, RuleId, must, must_have, must_hold};
-use crate::{At, State};
+use crate::{At, State, View};
 
 /// Reads the bytes of a leaf.
 ///
@@ -85,14 +86,7 @@ impl State {
             at.index >= self.next,
             format_args!("index {} where {} or a later one follows", at.index, self.next),
         )?;
-        let mut head = self.chains.get(&envelope.incident).copied().unwrap_or(ChainHead::START);
-        let stepped = head.step(envelope, Digest(at.leaf.0));
-        let rule = match &stepped {
-            Err(ChainError::Link { .. }) => RuleId::Entry10,
-            Err(ChainError::Time { .. }) => RuleId::Entry11,
-            _ => RuleId::Entry9,
-        };
-        must_hold(rule, stepped)?;
+        let head = self.head(at, envelope)?;
         let event = half(&envelope.event);
         must(RuleId::Entry14, !self.events.contains(&event), "the same act was recorded before")?;
         let says = "log.genesis is the first entry, and no other";
@@ -106,6 +100,26 @@ impl State {
             format_args!("it is dated {}, before the entry before it in the log", envelope.time),
         )?;
         Ok(Place { head, event, next: at.index + 1 })
+    }
+}
+
+impl State {
+    /// The end of the entry's chain with the entry.
+    fn head(&self, at: At, envelope: &Envelope) -> Result<ChainHead, Broken> {
+        let mut head = self.chains.get(&envelope.incident).copied().unwrap_or(ChainHead::START);
+        let has_gaps = self.view == View::Bundle && envelope.incident == Chain::Deployment;
+        if has_gaps && envelope.seq > head.next_seq {
+            // The entries between are not here, nor is the one that it links to.
+            (head.next_seq, head.prev) = (envelope.seq, envelope.prev);
+        }
+        let stepped = head.step(envelope, Digest(at.leaf.0));
+        let rule = match &stepped {
+            Err(ChainError::Link { .. }) => RuleId::Entry10,
+            Err(ChainError::Time { .. }) => RuleId::Entry11,
+            _ => RuleId::Entry9,
+        };
+        must_hold(rule, stepped)?;
+        Ok(head)
     }
 }
 

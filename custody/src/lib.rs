@@ -54,6 +54,15 @@ pub struct Pins {
     pub log_keys: LogKeys,
 }
 
+/// Which entries the reader gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Every entry of the log.
+    Whole,
+    /// Those of a bundle: one incident whole, and of the deployment's chain what the incident needs (docs/spec/bundle.md).
+    Bundle,
+}
+
 /// Where an entry stands in the log.
 #[derive(Debug, Clone, Copy)]
 pub struct At {
@@ -65,6 +74,7 @@ pub struct At {
 #[derive(Debug)]
 pub struct State {
     pins: Pins,
+    view: View,
     /// Index of the next entry.
     next: u64,
     /// Time of the last entry.
@@ -132,9 +142,10 @@ struct Case<'a> {
 impl State {
     /// The state before the first entry.
     #[must_use]
-    pub fn new(pins: Pins) -> Self {
+    pub fn new(pins: Pins, view: View) -> Self {
         Self {
             pins,
+            view,
             next: 0,
             time: Time::EPOCH,
             chains: BTreeMap::new(),

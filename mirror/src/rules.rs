@@ -15,7 +15,7 @@ use custody::act::Act;
 use custody::collection::Collection;
 use custody::line::Vouched;
 use custody::rule::{Broken, RuleId, must, must_have, must_hold};
-use custody::{At, State};
+use custody::{At, State, View};
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::act::Act as ActV1;
@@ -59,12 +59,13 @@ impl Rules {
     /// The state before the first entry.
     #[must_use]
     pub fn new(pins: Pins) -> Self {
-        let state = State::new(custody::Pins {
+        let known = custody::Pins {
             deployment: pins.deployment.clone(),
             authority: pins.authority.clone(),
             ca_sha256: pins.ca_sha256,
             log_keys: pins.log_keys.keys(),
-        });
+        };
+        let state = State::new(known, View::Whole);
         Self { pins, state, texts: texts::Texts::default(), vouched: None }
     }
 

@@ -1,7 +1,7 @@
 //! `entry-*`, `log-*`: forged leaves, chains and acts.
 
 use custody::rule::RuleId;
-use custody::{At, State};
+use custody::{At, State, View};
 use evidence::digest::Digest;
 use evidence::entry::{ActLocation, Entry, EntryType};
 use evidence::id::Chain;
@@ -158,10 +158,42 @@ forgeries! {
     }
 }
 
+/// Folds the log of a bundle without its login.
+fn without_login(recipe: Recipe<'static>, view: View) -> Result<(), String> {
+    let logged = recipe.logged();
+    let mut state = State::new(pins(), view);
+    for index in (0..logged.leaves.len()).filter(|index| *index != LOGIN) {
+        take(&mut state, &logged, index).map_err(|broken| broken.to_string())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_deployments_chain_has_gaps_in_a_bundle_and_nowhere_else() {
+    let whole = without_login(Recipe::one_endpoint(), View::Whole);
+    assert_eq!(whole.unwrap_err(), "entry-9: sequence number 5 where 4 follows");
+    without_login(Recipe::one_endpoint(), View::Bundle).unwrap();
+    // Neighbours are linked, and numbers do not fall.
+    let forged = |change: fn(&mut Entry)| Recipe {
+        entry: Box::new(move |(place, entry)| {
+            if *place == ENROLLED {
+                change(entry);
+            }
+        }),
+        ..Recipe::one_endpoint()
+    };
+    let broken = |change| without_login(forged(change), View::Bundle).unwrap_err();
+    assert_eq!(
+        broken(|entry| entry.envelope.prev.0[0] ^= 1),
+        "entry-10: entry 3 does not link to the one before it"
+    );
+    assert_eq!(broken(|entry| entry.envelope.seq = 2), "entry-9: sequence number 2 where 3 follows");
+}
+
 #[test]
 fn entry_13_an_index_that_does_not_rise() {
     let logged = Recipe::one_endpoint().logged();
-    let mut state = State::new(pins());
+    let mut state = State::new(pins(), View::Whole);
     for index in 0..NOTED {
         take(&mut state, &logged, index).unwrap();
     }

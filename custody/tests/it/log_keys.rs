@@ -1,7 +1,7 @@
 //! `logkey-*`, `log-4`: forged changes of the log key.
 
-use custody::State;
 use custody::rule::RuleId;
+use custody::{State, View};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::Chain;
@@ -126,7 +126,7 @@ fn logkey_12_another_change_than_the_one_taken_before() {
         (signed([LOG, 42], CHANGED), Some("another than the one accepted before")),
         (signed([LOG, 41], CHANGED - 1), Some("another than the one accepted before")),
     ] {
-        let mut state = State::new(pins());
+        let mut state = State::new(pins(), View::Whole);
         for index in 0..=NOTED {
             take(&mut state, &logged, index).unwrap();
         }
@@ -147,7 +147,7 @@ fn log_4_a_later_key_of_the_pinned_line() {
     let mut recipe = Recipe::one_endpoint();
     recipe.drafts = Box::new(|drafts| drafts[GENESIS] = genesis(log_key(41, ORIGIN)));
     let logged = recipe.logged();
-    let mut state = State::new(pins());
+    let mut state = State::new(pins(), View::Whole);
     state.set_line(announced(&signed([LOG, 41], 5)));
     let broken = take(&mut state, &logged, GENESIS).unwrap_err();
     assert_eq!(broken.to_string(), "log-4: it names another log key than the first");

@@ -2,7 +2,7 @@
 
 use custody::act::{Act, Beside};
 use custody::rule::{Broken, RuleId};
-use custody::{At, Pins, State};
+use custody::{At, Pins, State, View};
 use evidence::entry::{ActObject, EntryType};
 use evidence::keys::sshsig;
 use evidence::log_key::LogKeys;
@@ -39,7 +39,7 @@ pub fn take(state: &mut State, logged: &Logged, index: usize) -> Result<(), Brok
 
 /// Folds all entries.
 pub fn fold(logged: &Logged) -> Result<State, (usize, Broken)> {
-    let mut state = State::new(pins());
+    let mut state = State::new(pins(), View::Whole);
     for index in 0..logged.leaves.len() {
         take(&mut state, logged, index).map_err(|broken| (index, broken))?;
     }

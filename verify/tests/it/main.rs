@@ -8,6 +8,7 @@
 
 mod disposal;
 mod flips;
+mod fold;
 mod forged;
 mod good;
 mod limits;
