@@ -51,8 +51,9 @@ impl State {
 
     pub(crate) fn mirror_retired(&self, case: &Case<'_>) -> Result<Effect, Broken> {
         let mirror: MirrorId = value(case.envelope, "mirror")?;
-        let is_known = self.mirrors.contains_key(&mirror);
-        must(RuleId::Mirror4, is_known, format_args!("there is no mirror {mirror}"))?;
+        let says = format_args!("there is no mirror {mirror}").to_string();
+        let admitted = must_have(RuleId::Mirror4, self.mirrors.get(&mirror), says)?;
+        must(RuleId::Mirror5, !admitted.is_retired, format_args!("mirror {mirror} was retired before"))?;
         Ok(Effect::MirrorRetired(mirror))
     }
 

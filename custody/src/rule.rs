@@ -217,7 +217,7 @@ rules! {
     Mirror2 "mirror-2" Fold;
     Mirror3 "mirror-3" Others;
     Mirror4 "mirror-4" Fold;
-    Mirror5 "mirror-5" Others;
+    Mirror5 "mirror-5" Fold;
     Mirror6 "mirror-6" Fold;
     Mirror7 "mirror-7" Fold;
     Mirror8 "mirror-8" Fold;

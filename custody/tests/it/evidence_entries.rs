@@ -220,6 +220,16 @@ forgeries! {
             }));
         });
     }
+    mirror_5_retired_twice: Mirror5 "mirror backup-1 was retired before", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            mirrored(drafts, &Told { retired: Retired::After, ..Told::default() });
+            let refs = [("mirror", "backup-1".to_owned())];
+            let chain = evidence::id::Chain::Deployment;
+            drafts.push(Draft::new(EntryType::MirrorRetired, chain, "11:40:00", refs, |draft| {
+                draft.signed("person:cat", CAT)
+            }));
+        });
+    }
     mirror_6_in_the_name_of_a_person: Mirror6 "a mirror's statement in the name of person:alice", |recipe| {
         told(recipe, Told { by: "person:alice", ..Told::default() });
     }
