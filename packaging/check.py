@@ -74,7 +74,8 @@ def steps(packages):
     skip = [word for name in LONG for word in ("--skip", name)]
     found = [["cargo", "fmt", "--all", "--check"]]
     if packages:
-        found.append(["cargo", "clippy", "-q", *selected(packages), "--lib", "--bins", "--tests", "--", "-D", "warnings"])
+        lib = ["--lib"] if any(source(package) and source(package)[0] != "bin" for package in packages) else []  # Cargo refuses it where no room has one
+        found.append(["cargo", "clippy", "-q", *selected(packages), *lib, "--bins", "--tests", "--", "-D", "warnings"])
     # A program beside a library has no tests of its own, and building it would compile the library a second time.
     for kinds, targets in ((("lib", "rlib"), ["--lib"]), (("bin",), ["--bins"])):
         some = [package for package in packages if source(package) and source(package)[0] in kinds]

@@ -41,6 +41,12 @@ class Check(unittest.TestCase):
             self.assertEqual(len(check.with_a_line(text)), len(text) + len("const _: () = ();\n"), folder)
             self.assertTrue(any(argv[1] == "test" and package["name"] in argv for argv in check.steps([package])), folder)
 
+    def test_clippy_asks_for_a_library_only_where_a_room_has_one(self):
+        known = check.rooms()
+        for folder, asked in (("cli", False), ("evidence", True)):
+            clippy = next(argv for argv in check.steps([known[folder]]) if argv[1] == "clippy")
+            self.assertEqual("--lib" in clippy, asked, folder)
+
     def test_a_line_goes_where_no_comment_hangs_on_the_next_item(self):
         self.assertEqual(check.with_a_line("//! Head.\n\n/// Doc.\nmod a;\n\nmod b;\n"), "//! Head.\n\n/// Doc.\nmod a;\n\nconst _: () = ();\nmod b;\n")
 
