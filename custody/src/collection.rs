@@ -7,7 +7,7 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, MirrorId};
 use evidence::keys::PublicKey;
 use evidence::manifest::{Manifest, Origin};
-use evidence::order::{Target, TargetProof};
+use evidence::order::{Limits, Target, TargetProof};
 use evidence::seal::delegation::{Delegation, collection_id};
 
 use crate::act::Opened;
@@ -186,14 +186,22 @@ impl State {
             order.collectors == collectors(manifest.steps.iter().map(|step| step.collector.as_str())),
             "the manifest's steps are not those of the order's plan",
         )?;
-        must(
-            RuleId::Collection22,
-            manifest.limits == manifest.limits.min(&order.limits),
-            "the manifest's limits are wider than the order's",
-        )?;
+        within_limits(manifest, &order.limits)?;
         let change = CollectionChange::Stored(case.at.index, case.envelope.event);
         Ok(Effect::Collection(id, change))
     }
+}
+
+/// `collection-22`: asks whether a manifest's limits are within those of its order.
+///
+/// # Errors
+/// `Broken` if one of them is wider.
+pub fn within_limits(manifest: &Manifest, order: &Limits) -> Result<(), Broken> {
+    must(
+        RuleId::Collection22,
+        manifest.limits == manifest.limits.min(order),
+        "the manifest's limits are wider than the order's",
+    )
 }
 
 const NO_ORDER: &str = "its order was never issued";

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use custody::collection::within_limits;
 use evidence::container::ContainerSummary;
 use evidence::entry::state::CollectionState;
 use evidence::entry::{ActObject, EntryType};
@@ -83,7 +84,8 @@ fn fits_order(manifest: &Manifest, order: &Order) -> Result<(), String> {
     if !manifest.steps.iter().map(|step| step.collector.as_str()).eq(planned) {
         return Err("the manifest's steps are not those of the plan".to_owned());
     }
-    Ok(())
+    // A stored manifest that breaks this rule would stop every mirror of this log for good.
+    within_limits(manifest, &order.limits).map_err(|broken| broken.to_string())
 }
 
 async fn refuse<T>(
@@ -194,5 +196,73 @@ impl Finished {
             counts_by_outcome,
             content_bytes: self.content_bytes,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use evidence::digest::Digest;
+    use evidence::order::{Limits, Plan, TargetSet};
+    use evidence::text::FixedBytes;
+    use testkit::bundles::{at, first_roster};
+    use testkit::people::{key, sign};
+    use testkit::{collections, orders};
+
+    use super::*;
+
+    #[test]
+    fn collection_22_a_manifest_with_a_wider_limit_than_its_order_is_refused() {
+        let target = orders::target("web-03", 1, &key(20).public());
+        let targets = TargetSet::new(vec![target.clone()]).unwrap();
+        let roster = sign(&first_roster(), &[1]);
+        let plan = Plan::new(vec![orders::files(&["/etc/**"])]);
+        let order = orders::order(&roster, &targets, plan, at("09:00:00"));
+        let nonce = FixedBytes([1; 16]);
+        let delegation = collections::delegation(
+            &target,
+            sign(&order, &[10]).digest(),
+            1,
+            key(23).public(),
+            at("09:10:00"),
+            nonce,
+        );
+        let summary = ContainerSummary {
+            segments: 1,
+            stored_len: 1,
+            plain_len: 1,
+            container_sha256: Digest::ZERO,
+            items: 0,
+            items_root: Digest::ZERO,
+            seal_head: Digest::ZERO,
+            counts_by_outcome: BTreeMap::new(),
+            content_bytes: 0,
+        };
+        let times = [at("09:10:00"), at("09:11:00")];
+        let manifest =
+            collections::manifest(&delegation, Digest::ZERO, key(20).public(), &order, times, &summary);
+        assert_eq!(fits_order(&manifest, &order), Ok(()));
+        // An endpoint's policy may narrow each limit.
+        let narrower =
+            Limits { wall_s: 1, stored_bytes: 1, plain_bytes: 1, item_bytes: 1, items: 1, cpu_pct: 1 };
+        assert_eq!(fits_order(&Manifest { limits: narrower, ..manifest.clone() }, &order), Ok(()));
+        let most = Order { limits: Limits { cpu_pct: 99, ..order.limits }, ..order };
+        let widen: [fn(&mut Limits); 6] = [
+            |limits| limits.wall_s += 1,
+            |limits| limits.stored_bytes += 1,
+            |limits| limits.plain_bytes += 1,
+            |limits| limits.item_bytes += 1,
+            |limits| limits.items += 1,
+            |limits| limits.cpu_pct += 1,
+        ];
+        for wider in widen {
+            let mut limits = most.limits;
+            wider(&mut limits);
+            let refused = fits_order(&Manifest { limits, ..manifest.clone() }, &most);
+            // `collection_22_wider_limits` of custody shows that a mirror refuses the same.
+            assert_eq!(
+                refused,
+                Err("collection-22: the manifest's limits are wider than the order's".to_owned())
+            );
+        }
     }
 }
