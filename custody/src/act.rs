@@ -10,7 +10,7 @@ use evidence::id::{Actor, DeploymentId, MirrorId, PersonId};
 use evidence::keys::PublicKey;
 use evidence::log_key::LogKeyChange;
 use evidence::manifest::Manifest;
-use evidence::order::{Approval, Decision, Order, TargetProof};
+use evidence::order::{Approval, Decision, Order, Target, TargetProof};
 use evidence::roster::Roster;
 use evidence::seal::delegation::Delegation;
 use evidence::signed::SignedError;
@@ -23,6 +23,9 @@ use crate::rule::{Broken, RuleId, must, must_have, must_hold};
 pub struct Beside {
     /// The place of a delegation's endpoint among the targets of its order.
     pub target: Option<TargetProof>,
+    /// Instead of a proof: what the caller's own list of the order's targets says of that endpoint. The caller compared the list with
+    /// the order's root when it recorded the order.
+    pub listed: Option<Target>,
 }
 
 /// An act that was read. Each signature on it holds.
@@ -33,7 +36,7 @@ pub enum Act {
     Person(Box<ActV1>, PersonId, PublicKey),
     Mirror(Box<ActV1>, MirrorId, PublicKey),
     Approval(Box<Opened<Approval>>),
-    Delegation(Box<Opened<Delegation>>, Option<TargetProof>),
+    Delegation(Box<Opened<Delegation>>, Beside),
     Enrolment(Box<Opened<EnrolmentRequest>>),
     LogKey(Box<Opened<LogKeyChange>>),
     Login(Box<Opened<Login>>),
@@ -94,7 +97,7 @@ impl Act {
         match row.document {
             ActDocument::Act => case.plain(row.signers),
             ActDocument::Approval => case.approval(),
-            ActDocument::Delegation => case.delegation(beside.target),
+            ActDocument::Delegation => case.delegation(beside),
             ActDocument::Enrolment => case.enrolment(),
             ActDocument::LogKey => case.log_key(),
             ActDocument::Login => case.login(),
@@ -197,7 +200,7 @@ impl Case<'_> {
         Ok(Act::Approval(opened))
     }
 
-    fn delegation(&self, target: Option<TargetProof>) -> Result<Act, Broken> {
+    fn delegation(&self, beside: Beside) -> Result<Act, Broken> {
         let opened = self.open::<Delegation>(RuleId::Collection1, RuleId::Collection2)?;
         let delegation = &opened.document;
         self.deployment(&delegation.deployment)?;
@@ -210,7 +213,7 @@ impl Case<'_> {
                 ("attempt", delegation.attempt.to_string()),
             ],
         )?;
-        Ok(Act::Delegation(opened, target))
+        Ok(Act::Delegation(opened, beside))
     }
 
     fn enrolment(&self) -> Result<Act, Broken> {

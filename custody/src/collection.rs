@@ -7,10 +7,10 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, MirrorId};
 use evidence::keys::PublicKey;
 use evidence::manifest::{Manifest, Origin};
-use evidence::order::{Limits, Target, TargetProof};
+use evidence::order::{Limits, Target};
 use evidence::seal::delegation::{Delegation, collection_id};
 
-use crate::act::Opened;
+use crate::act::{Beside, Opened};
 use crate::entry::{refs, value};
 use crate::order::{Issued, collectors};
 use crate::rule::{Broken, RuleId, must, must_have};
@@ -64,7 +64,7 @@ impl State {
         &self,
         case: &Case<'_>,
         opened: &Opened<Delegation>,
-        target: Option<&TargetProof>,
+        beside: &Beside,
     ) -> Result<Effect, Broken> {
         let delegation = &opened.document;
         let slot = (delegation.endpoint.clone(), delegation.generation);
@@ -85,7 +85,7 @@ impl State {
         let order = self.under_order(case, delegation)?;
         must(
             RuleId::Collection11,
-            target.is_some_and(|proof| is_target(order, delegation, fingerprint, proof)),
+            is_target(order, delegation, fingerprint, beside),
             format_args!("{}#{} is no target of its order", delegation.endpoint, delegation.generation),
         )?;
         must(
@@ -210,11 +210,14 @@ fn is_target(
     order: &Issued,
     delegation: &Delegation,
     evidence_key: evidence::keys::Fingerprint,
-    proof: &TargetProof,
+    beside: &Beside,
 ) -> bool {
     let target =
         Target { endpoint: delegation.endpoint.clone(), generation: delegation.generation, evidence_key };
-    proof.count == order.targets_count && proof.verify(&target, &order.targets_root).is_ok()
+    let is_proven = beside.target.as_ref().is_some_and(|proof| {
+        proof.count == order.targets_count && proof.verify(&target, &order.targets_root).is_ok()
+    });
+    is_proven || beside.listed.as_ref() == Some(&target)
 }
 
 /// Asks whether the right two keys signed a manifest, and whether it is about the collection of its delegation.

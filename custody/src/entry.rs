@@ -124,6 +124,6 @@ impl State {
 }
 
 /// First half of an event id. An accidental collision is not to be expected before 2^64 entries.
-fn half(event: &Digest) -> u128 {
+pub(crate) fn half(event: &Digest) -> u128 {
     event.as_bytes().first_chunk().map_or(0, |bytes: &[u8; 16]| u128::from_be_bytes(*bytes))
 }

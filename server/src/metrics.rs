@@ -66,6 +66,7 @@ table! {
     COSIGNING_FAILED = "exhibit_cosigning_failures_total", Counter, Count, "Questions to witnesses that brought no cosignature";
     CONTRADICTED = "exhibit_ledger_contradictions_total", Counter, Count, "Witnesses that hold another history of this ledger";
     UNCOSIGNED = "exhibit_ledger_uncosigned_entries_count", Gauge, Count, "Entries behind the newest cosigned head";
+    BROKEN = "exhibit_ledger_broken_entries_count", Gauge, Count, "Recorded entries that the rules of custody refuse";
     READS = "exhibit_reads_total", Counter, Count, "Reads of evidence content";
     READ_BYTES = "exhibit_reads_bytes_total", Counter, Bytes, "Content bytes sent to readers";
     DELIVERIES = "exhibit_order_deliveries_total", Counter, Count, "Order packages sent to endpoints";
@@ -175,6 +176,11 @@ pub fn ledger_contradicted() {
 /// How many entries no witness has seen.
 pub fn uncosigned_entries(now: u64) {
     gauge!(UNCOSIGNED).set(as_gauge(now));
+}
+
+/// How many recorded entries the rules of custody refuse.
+pub fn broken_entries(now: u64) {
+    gauge!(BROKEN).set(as_gauge(now));
 }
 
 /// A read of evidence began.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use custody::State;
+use custody::act::{Act, Beside};
+use custody::rule::RuleId;
+use custody::{At, State, View};
 use evidence::digest::Digest;
-use testkit::bundles::{Ending, Recipe, Told, all_collect, at, mirrored};
+use evidence::order::Target;
+use testkit::bundles::{EVIDENCE, Ending, Logged, MALLORY, Recipe, Told, all_collect, at, key, mirrored};
+use testkit::orders::target;
 
-use crate::world::{fold, take};
+use crate::world::{ENROLLED, STARTED, fold, pins, take};
 
 fn folded(recipe: Recipe<'_>) -> State {
     let logged = recipe.logged();
@@ -67,4 +71,51 @@ fn a_refused_entry_changes_nothing() {
         take(&mut state, &logged, index).unwrap_err();
     }
     assert_eq!(Digest::of(format!("{state:?}").as_bytes()), Digest::of(before.as_bytes()));
+}
+
+/// The honest log up to an entry, without it.
+fn until(logged: &Logged, end: usize) -> State {
+    let mut state = State::new(pins(), View::Whole);
+    (0..end).for_each(|index| take(&mut state, logged, index).unwrap());
+    state
+}
+
+#[test]
+fn collection_11_a_target_in_the_own_list_of_the_caller_needs_no_proof() {
+    let logged = Recipe::one_endpoint().logged();
+    let state = until(&logged, STARTED);
+    let bytes = &logged.leaves[STARTED];
+    let entry = custody::entry::read(bytes).unwrap();
+    let judged = |listed: Option<Target>| {
+        let beside = Beside { listed, ..Beside::default() };
+        let act = Act::read(&entry, entry.act.as_ref().unwrap(), beside).unwrap();
+        let at = At { index: STARTED as u64, leaf: ledger::leaf_hash(bytes) };
+        state.step(at, &entry, &act).map(drop)
+    };
+    let public = key(EVIDENCE).public();
+    judged(Some(target("web-03", 1, &public))).unwrap();
+    for other in [
+        None,
+        Some(target("db-01", 1, &public)),
+        Some(target("web-03", 2, &public)),
+        Some(target("web-03", 1, &key(MALLORY).public())),
+    ] {
+        assert_eq!(judged(other).unwrap_err().rule, RuleId::Collection11);
+    }
+}
+
+#[test]
+fn an_entry_that_is_passed_keeps_its_place_and_changes_nothing_else() {
+    let logged = Recipe::one_endpoint().logged();
+    let mut state = until(&logged, ENROLLED);
+    let bytes = &logged.leaves[ENROLLED];
+    let place = At { index: ENROLLED as u64, leaf: ledger::leaf_hash(bytes) };
+    state.pass(place, &custody::entry::read(bytes).unwrap());
+    for index in ENROLLED + 1..STARTED {
+        take(&mut state, &logged, index).unwrap();
+    }
+    let broken = take(&mut state, &logged, STARTED).unwrap_err();
+    assert_eq!(broken.to_string(), "collection-3: web-03#1 was never enrolled");
+    let again = take(&mut state, &logged, ENROLLED).unwrap_err();
+    assert_eq!(again.rule, RuleId::Entry13);
 }

@@ -1,13 +1,15 @@
 //! Gives every act its place: one sequencer that batches entries into the deployment's Merkle log (docs/spec/ledger.md).
 //! Guarantee: a [`Receipt`] exists only when entry, tiles and the checkpoint that covers them are durable on as many stores as the
 //! policy asks for. The same event is one entry, whoever submits it and however often. The signer signs a checkpoint only from the
-//! committed row, and never over a smaller or another tree than one that it signed before.
-//! Not here: who may record what (services), the mathematics (crate `ledger`), the entry format (crate `evidence`).
+//! committed row, and never over a smaller or another tree than one that it signed before. An entry that breaks a rule of custody where
+//! it would stand is not recorded, so no mirror refuses it (`book`).
+//! Not here: what a service asks beyond the rule book, the mathematics (crate `ledger`), the entry format (crate `evidence`).
 //!
 //! # Life of an entry
-//! 1. `Sequencer::submit` stores the act on the stores, if it does not travel in the leaf. *Crash: an orphan object.*
-//! 2. The worker takes up to 256 entries and commits them in one transaction: rows, projection, chain heads, staged
-//!    tiles, compare-and-swap of (size, root). From here the index is fixed. *Crash: the start repeats step 3.*
+//! 1. `Sequencer::submit` stores the act on the stores, if it does not travel in the leaf, and reads it with its signatures. *Crash: an
+//!    orphan object.*
+//! 2. The worker takes up to 256 entries and commits them in one transaction: guard, rules of custody, rows, projection, chain heads,
+//!    staged tiles, compare-and-swap of (size, root). From here the index is fixed. *Crash: the start repeats step 3.*
 //! 3. The publisher writes the staged tiles to every store. *Crash: some stores have some tiles of a size that no checkpoint names.*
 //! 4. It proves the first and the last new leaf from the bytes that each store gives back.
 //! 5. The signer signs (size, root) of the committed row. *Crash: the start signs the same note again; Ed25519 is deterministic.*
@@ -16,6 +18,7 @@
 //!
 //! Steps 3 to 6 are one function, `publish`. Recovery at the start calls the same function.
 
+mod book;
 mod commit;
 mod edge;
 mod fsck;
@@ -33,6 +36,7 @@ mod signer_process;
 mod tiles;
 mod worker;
 
+pub(crate) use book::BookError;
 pub(crate) use edge::EdgeError;
 pub use fsck::{FsckOptions, fsck};
 pub(crate) use fsck::{FsckReport, check_store};

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use custody::rule::{Broken, RuleId};
 use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce, ActType};
 use evidence::entry::{ActObject, EntryType};
@@ -289,6 +290,8 @@ fn failure(error: SubmitError) -> Failure {
     match error {
         SubmitError::Contradiction { .. } => Failure::new(Class::Exists, error.to_string()),
         SubmitError::Guard(text) => Failure::precondition(text),
+        SubmitError::Form(broken) => Failure::malformed(broken.to_string()),
+        SubmitError::Rule(broken) => refused(&broken),
         SubmitError::Malformed(_) | SubmitError::Entry(_) => Failure::malformed(chain(&error)),
         SubmitError::Projection(ProjectionError::Disposal(refusal)) => {
             Failure::precondition(refusal.to_string())
@@ -298,5 +301,42 @@ fn failure(error: SubmitError) -> Failure {
         | SubmitError::Store(_)
         | SubmitError::Stopped { .. }
         | SubmitError::Unproven { .. } => Failure::unavailable("record the act in the ledger", error),
+    }
+}
+
+/// A rule of custody that an act breaks where the log is now. The caller gets the code that a check before the transaction gives.
+fn refused(broken: &Broken) -> Failure {
+    let (class, next) = match broken.rule {
+        RuleId::Login1 => (Class::Unidentified, "log in with a key of the newest roster"),
+        RuleId::Entry17 | RuleId::Order2 | RuleId::Order15 | RuleId::Endpoint2 => {
+            (Class::Forbidden, "a person who holds that role in the newest roster may sign it")
+        }
+        RuleId::Order18 | RuleId::Order19 => (Class::Forbidden, "another person must decide"),
+        RuleId::Mirror7 | RuleId::Mirror8 => (Class::Forbidden, "an endpoint-admin admits mirrors"),
+        RuleId::Endpoint8 | RuleId::Mirror4 | RuleId::Order16 | RuleId::Order23 => {
+            (Class::Missing, "check what the document names")
+        }
+        RuleId::Endpoint9 | RuleId::Endpoint15 => (Class::Exists, "ask for a new token"),
+        RuleId::Mirror2 | RuleId::Mirror11 | RuleId::Collection12 | RuleId::Incident2 => {
+            (Class::Exists, "it is recorded already")
+        }
+        _ => (Class::Precondition, "look at the present state, then make and sign it anew"),
+    };
+    Failure::new(class, format!("{broken}; {next}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_rule_is_answered_with_its_number_its_cause_and_the_next_step() {
+        let broken = custody::rule::must(RuleId::Endpoint9, false, "its token was used before").unwrap_err();
+        let answer = failure(SubmitError::Rule(broken.clone()));
+        assert_eq!(answer.class(), Class::Exists);
+        assert_eq!(answer.text(), "endpoint-9: its token was used before; ask for a new token");
+        let answer = failure(SubmitError::Form(broken));
+        assert_eq!(answer.class(), Class::Malformed);
+        assert_eq!(answer.text(), "endpoint-9: its token was used before");
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certs::authority::Authority;
+use evidence::digest::Digest;
 use evidence::id::DeploymentId;
 use evidence::log_key::LogKeys;
 use evidence::roster::AuthoritySet;
@@ -82,6 +83,8 @@ impl Foundation {
         let signer: Arc<dyn CheckpointSigner> = Arc::new(KeyedSigner::new(signer, keys)?);
         let sequencer = Sequencer::start(SequencerParts {
             deployment: config.deployment.clone(),
+            authority: authority.clone(),
+            ca_sha256: Digest(certificates.fingerprint()),
             db: db.clone(),
             replicas: replicas.clone(),
             signer,

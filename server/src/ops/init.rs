@@ -117,8 +117,15 @@ pub fn init(options: &InitOptions, now: Time) -> Result<Initialised, InitError> 
     let independent = replicas.at_best().independent;
     let signer: Arc<dyn CheckpointSigner> = Arc::new(signer);
     let clock = crate::clock::now;
-    let sequencer =
-        Sequencer::start(SequencerParts { deployment: deployment.clone(), db, replicas, signer, clock })?;
+    let sequencer = Sequencer::start(SequencerParts {
+        deployment: deployment.clone(),
+        authority: authority.clone(),
+        ca_sha256,
+        db,
+        replicas,
+        signer,
+        clock,
+    })?;
     sequencer.submit_blocking(genesis(&config, &authority, ca_sha256, &log_key, now)?)?;
     let last = sequencer.submit_blocking(roster_entry(&roster, &signed))?;
     sequencer.stop().map_err(|reason| SubmitError::Stopped { reason })?;

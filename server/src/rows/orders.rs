@@ -176,6 +176,17 @@ pub(crate) fn targets(reader: &Connection, order: &Digest) -> Result<Vec<TargetR
     list(reader, "FROM targets WHERE order_id = ?1 ORDER BY position", values![order])
 }
 
+/// The target of an order that is this endpoint.
+pub(crate) fn target(
+    reader: &Connection,
+    order: &Digest,
+    endpoint: &EndpointId,
+) -> Result<Option<TargetRow>, DbError> {
+    // By the index on endpoints: an order may have ten thousand targets, and an endpoint is in few orders.
+    let rest = "FROM targets INDEXED BY targets_by_endpoint WHERE endpoint = ?2 AND order_id = ?1";
+    find(reader, rest, values![order, endpoint])
+}
+
 /// Approvals and rejections of an order, oldest first.
 pub(crate) fn approvals(reader: &Connection, order: &Digest) -> Result<Vec<ApprovalRow>, DbError> {
     list(reader, "FROM approvals WHERE order_id = ?1 ORDER BY idx", values![order])

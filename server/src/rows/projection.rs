@@ -1,6 +1,6 @@
 //! The one way from a ledger entry to rows: the sequencer uses it for new entries, `rebuild` for old ones.
 //! Guarantee: the rows depend only on the entries and the objects that they name. So a rebuilt database
-//! equals the lost one. Not here: signatures and roles (services check them before, verifiers after), live
+//! equals the lost one. Not here: signatures and roles (the sequencer's rule book judges them), live
 //! state.
 
 use std::collections::BTreeMap;

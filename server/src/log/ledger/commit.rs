@@ -1,24 +1,29 @@
 //! Commits one batch in one transaction. The commit fixes the index of each entry.
 
-use evidence::digest::Digest;
-use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};
-use evidence::id::DeploymentId;
+use custody::At;
+use custody::act::Act;
+use custody::rule::Broken;
+use evidence::entry::{ActObject, Entry, Envelope};
 use evidence::length::len;
 use evidence::time::Time;
 use ledger::{Hash, leaf_hash};
 use rusqlite::Connection;
 
+use super::book::{Book, Judged};
 use super::edge::{Edge, EdgeError};
-use super::pending::{GuardError, PendingEntry, SubmitError};
+use super::pending::{Guard, GuardError, SubmitError};
 use crate::rows::log::{self, ChainState};
 use crate::rows::projection::{self, Fact, Objects};
 use crate::rows::{DbError, entries};
 
 /// A submission whose objects are on the stores already.
 pub(super) struct Prepared {
-    pub(super) pending: PendingEntry,
-    pub(super) event: Digest,
-    pub(super) act_location: ActLocation,
+    /// The entry but for `seq`, `prev` and `time`, which its place gives it.
+    pub(super) draft: Entry,
+    pub(super) object: ActObject,
+    /// The act as the rule book reads it.
+    pub(super) act: Result<Act, Broken>,
+    pub(super) guard: Option<Guard>,
     pub(super) objects: Objects,
 }
 
@@ -36,6 +41,8 @@ pub(super) enum Outcome {
 pub(super) struct Committed {
     /// The right edge after the batch.
     pub(super) edge: Edge,
+    /// The rule book after the batch.
+    pub(super) book: Book,
     /// One for each submission, in order.
     pub(super) outcomes: Vec<Outcome>,
 }
@@ -55,26 +62,26 @@ pub(super) enum CommitError {
 /// Records a batch behind `edge`. The caller's transaction undoes everything if this fails.
 pub(super) fn commit(
     tx: &Connection,
-    deployment: &DeploymentId,
     edge: &Edge,
+    mut book: Book,
     batch: Vec<Prepared>,
     now: Time,
     published: (u64, &[u8]),
 ) -> Result<Committed, CommitError> {
-    let state = log::state(tx)?;
-    if (state.size, state.root) != (edge.size, edge.root) {
-        return Err(CommitError::Overtaken { expected: edge.size, found: state.size });
+    let committed = log::state(tx)?;
+    if (committed.size, committed.root) != (edge.size, edge.root) {
+        return Err(CommitError::Overtaken { expected: edge.size, found: committed.size });
     }
     if published.0 > 0 {
         log::record_published(tx, published.0, published.1)?;
     }
     // A clock may go back; the times in the ledger never do.
-    let time = state.last_time.map_or(now, |last| last.max(now));
+    let time = committed.last_time.map_or(now, |last| last.max(now));
     let mut bodies: Vec<Vec<u8>> = Vec::new();
     let mut outcomes = Vec::with_capacity(batch.len());
     for prepared in batch {
         let index = edge.size.checked_add(len(&bodies)).ok_or(EdgeError::Size)?;
-        outcomes.push(match record(tx, deployment, prepared, index, time)? {
+        outcomes.push(match record(tx, &mut book, prepared, index, time)? {
             Ok(outcome) => {
                 if let Outcome::Recorded { entry, .. } = &outcome {
                     bodies.push(entry.clone());
@@ -85,7 +92,7 @@ pub(super) fn commit(
         });
     }
     if bodies.is_empty() {
-        return Ok(Committed { edge: edge.clone(), outcomes });
+        return Ok(Committed { edge: edge.clone(), book, outcomes });
     }
     let (next, growth) = edge.append(&bodies)?;
     for (key, bytes) in &growth {
@@ -96,20 +103,20 @@ pub(super) fn commit(
     if !log::compare_and_swap(tx, old, new, Some(time))? {
         return Err(CommitError::Overtaken { expected: edge.size, found: log::state(tx)?.size });
     }
-    Ok(Committed { edge: next, outcomes })
+    Ok(Committed { edge: next, book, outcomes })
 }
 
 /// Records one entry. A refused entry undoes only its own rows; the outer error fails the batch.
 fn record(
     tx: &Connection,
-    deployment: &DeploymentId,
+    book: &mut Book,
     prepared: Prepared,
     index: u64,
     time: Time,
 ) -> Result<Result<Outcome, SubmitError>, DbError> {
-    if let Some(known) = entries::by_event(tx, &prepared.event)? {
-        let pending = &prepared.pending;
-        let same = known.kind == pending.type_ && known.incident == pending.chain;
+    let envelope = &prepared.draft.envelope;
+    if let Some(known) = entries::by_event(tx, &envelope.event)? {
+        let same = known.kind == envelope.type_ && known.incident == envelope.incident;
         return Ok(if same {
             Ok(Outcome::Known { index: known.index })
         } else {
@@ -117,46 +124,38 @@ fn record(
         });
     }
     tx.execute_batch("SAVEPOINT entry")?;
-    let result = insert(tx, deployment, prepared, index, time);
+    let result = insert(tx, book, prepared, index, time);
     tx.execute_batch(if result.is_ok() { "RELEASE entry" } else { "ROLLBACK TO entry; RELEASE entry" })?;
-    Ok(result)
+    Ok(result.map(|(outcome, judged)| {
+        book.take(judged);
+        outcome
+    }))
 }
 
 fn insert(
     tx: &Connection,
-    deployment: &DeploymentId,
+    book: &Book,
     prepared: Prepared,
     index: u64,
     time: Time,
-) -> Result<Outcome, SubmitError> {
-    let Prepared { pending, event, act_location, objects } = prepared;
-    if let Some(guard) = pending.guard {
+) -> Result<(Outcome, Judged), SubmitError> {
+    let Prepared { draft: mut entry, object, act, guard, objects } = prepared;
+    if let Some(guard) = guard {
         guard(tx).map_err(|error| match error {
             GuardError::Db(error) => SubmitError::Db(error),
             GuardError::Refused(reason) => SubmitError::Guard(reason),
         })?;
     }
-    let chain = log::chain(tx, &pending.chain)?;
-    let envelope = Envelope {
-        entry: EntryVersion,
-        deployment: deployment.clone(),
-        type_: pending.type_,
-        incident: pending.chain,
-        seq: chain.next_seq,
-        prev: chain.head,
-        time,
-        event,
-        refs: pending.refs,
-        act: act_location,
-    };
-    let inline = (act_location == ActLocation::Inline).then(|| pending.act.clone());
-    let entry = Entry { envelope, act: inline };
+    let chain = log::chain(tx, &entry.envelope.incident)?;
+    (entry.envelope.seq, entry.envelope.prev, entry.envelope.time) = (chain.next_seq, chain.head, time);
     let bytes = entry.encode()?;
     let leaf = leaf_hash(&bytes);
-    let fact = Fact { index, leaf, envelope: &entry.envelope, act: &pending.act };
+    let judged = book.judge(At { index, leaf }, &entry, act)?;
+    let fact = Fact { index, leaf, envelope: &entry.envelope, act: &object };
     projection::apply(tx, fact, &objects)?;
     // The entry was encoded, so its number is below 2^53.
     let end = ChainState { next_seq: chain.next_seq + 1, head: leaf.into() };
     log::advance_chain(tx, &entry.envelope.incident, &end)?;
-    Ok(Outcome::Recorded { index, entry: bytes, envelope: Box::new(entry.envelope), leaf })
+    let outcome = Outcome::Recorded { index, entry: bytes, envelope: Box::new(entry.envelope), leaf };
+    Ok((outcome, judged))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use custody::rule::Broken;
 use evidence::entry::{ActObject, EntryError, EntryType, Envelope};
 use evidence::id::Chain;
 use evidence::signed::SignedError;
@@ -98,6 +99,9 @@ pub enum SubmitError {
     /// The entry breaks a rule of its type.
     #[error("make the entry")]
     Entry(#[from] EntryError),
+    /// The act breaks a rule of custody by itself. Nothing was recorded.
+    #[error("{0}")]
+    Form(Broken),
     /// The guard refused. Nothing was recorded.
     #[error("{0}")]
     Guard(String),
@@ -107,6 +111,9 @@ pub enum SubmitError {
     /// The act's document cannot be turned into rows.
     #[error("the act does not fit the records so far")]
     Projection(#[from] crate::rows::ProjectionError),
+    /// The act breaks a rule of custody where the log is now. Nothing was recorded.
+    #[error("{0}")]
+    Rule(Broken),
     /// The stores do not have the act's object, or an object that it needs.
     #[error("store the act")]
     Store(#[from] ReplicaError),

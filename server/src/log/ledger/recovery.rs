@@ -260,6 +260,9 @@ pub enum StartError {
     /// The signer could not be started.
     #[error("start the signer")]
     Signer(#[from] SignerError),
+    /// The rule book cannot be folded.
+    #[error("fold the ledger for the rules of custody")]
+    Rules(#[from] super::BookError),
     /// A store failed.
     #[error("read the checkpoint")]
     Store {

@@ -3,12 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use evidence::entry::{ActLocation, Entry};
+use custody::Pins;
+use custody::act::Act;
+use evidence::digest::Digest;
+use evidence::entry::{ActLocation, Entry, EntryVersion, Envelope};
 use evidence::id::DeploymentId;
+use evidence::roster::AuthoritySet;
 use evidence::time::Time;
 use store::{Key, KeyKind, Replicas, StoreErrorClass};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::book;
 use super::commit::Prepared;
 use super::log::Log;
 use super::pending::{PendingEntry, Receipt, SubmitError};
@@ -28,6 +33,10 @@ pub(super) type Answered = oneshot::Receiver<Result<Receipt, SubmitError>>;
 pub struct SequencerParts {
     /// Deployment.
     pub deployment: DeploymentId,
+    /// The authority, which signs rosters and changes of the log key.
+    pub authority: AuthoritySet,
+    /// SHA-256 of the CA certificate.
+    pub ca_sha256: Digest,
     /// Database.
     pub db: Db,
     /// Stores.
@@ -47,6 +56,8 @@ pub struct Sequencer {
 struct Shared {
     queue: mpsc::Sender<Submission>,
     log: Log,
+    deployment: DeploymentId,
+    db: Db,
     replicas: Replicas,
     stopping: Arc<Stopping>,
     thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
@@ -61,24 +72,39 @@ impl Sequencer {
     /// `StartError` names the contradiction. Nothing was signed then.
     pub fn start(parts: SequencerParts) -> Result<Self, StartError> {
         let (sequencer, worker) = Self::assemble(parts)?;
+        sequencer.run(worker)
+    }
+
+    /// As `start`, for tests of rows, whose acts are not all lawful.
+    #[cfg(test)]
+    pub(crate) fn start_without_rules(parts: SequencerParts) -> Result<Self, StartError> {
+        let (sequencer, mut worker) = Self::assemble(parts)?;
+        worker.book.as_mut().unwrap().takes_all = true;
+        sequencer.run(worker)
+    }
+
+    fn run(self, worker: Worker) -> Result<Self, StartError> {
         let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || worker.run());
         let thread = thread.map_err(StartError::Thread)?;
-        sequencer.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).replace(thread);
-        Ok(sequencer)
+        self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).replace(thread);
+        Ok(self)
     }
 
     /// Recovers and builds both ends of the queue. `start` gives the worker a thread; the model test calls its turns itself.
     pub(super) fn assemble(parts: SequencerParts) -> Result<(Self, Worker), StartError> {
-        let SequencerParts { deployment, db, replicas, signer, clock } = parts;
+        let SequencerParts { deployment, authority, ca_sha256, db, replicas, signer, clock } = parts;
         let (publisher, edge) = recovery::recover(&db, &replicas, &signer)?;
         let (newest, receiver) = watch::channel(publisher.published.clone());
         let log = Log::new(replicas.clone(), receiver, signer.keys());
+        let pins = Pins { deployment: deployment.clone(), authority, ca_sha256, log_keys: signer.keys() };
+        let book = book::rebuild(&pins, &log, &replicas, &db)?;
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS);
         let stopping = Arc::new(Stopping::default());
         #[cfg(test)]
         let fault = Arc::new(Mutex::new(None));
         let worker = Worker {
-            deployment,
+            pins,
+            book: Some(book),
             publisher,
             edge: Arc::new(edge),
             clock,
@@ -97,6 +123,8 @@ impl Sequencer {
         let shared = Shared {
             queue,
             log,
+            deployment,
+            db,
             replicas,
             stopping,
             thread: Mutex::new(None),
@@ -114,8 +142,8 @@ impl Sequencer {
     /// Records an act. Resolves when a checkpoint that covers it is durable on as many stores as the policy asks for. Safe to
     /// repeat: the same act gives the same entry. Dropping the future does not take the act back.
     pub async fn submit(&self, pending: PendingEntry) -> Result<Receipt, SubmitError> {
-        let replicas = self.shared.replicas.clone();
-        let prepared = tokio::task::spawn_blocking(move || prepare(&replicas, pending)).await;
+        let shared = Arc::clone(&self.shared);
+        let prepared = tokio::task::spawn_blocking(move || prepare(&shared, pending)).await;
         let prepared = prepared.or(Err(self.stopped()))??;
         let (answer, receipt) = oneshot::channel();
         self.shared.queue.send(Submission { prepared, answer }).await.or(Err(self.stopped()))?;
@@ -129,7 +157,7 @@ impl Sequencer {
 
     /// Stores the objects that the entry names and puts the act into the queue. The receiver gets the result.
     pub(super) fn enqueue(&self, pending: PendingEntry) -> Result<Answered, SubmitError> {
-        let prepared = prepare(&self.shared.replicas, pending)?;
+        let prepared = prepare(&self.shared, pending)?;
         let (answer, answered) = oneshot::channel();
         self.shared.queue.blocking_send(Submission { prepared, answer }).or(Err(self.stopped()))?;
         Ok(answered)
@@ -170,17 +198,19 @@ impl Drop for Shared {
     }
 }
 
-/// Stores what does not travel in the leaf, and fetches the objects that the projection will need.
-fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, SubmitError> {
-    let event = pending.act.event();
-    let act_location = Entry::act_location(pending.type_, &pending.act);
-    if act_location == ActLocation::Digest {
+/// Stores what does not travel in the leaf, fetches the objects that the projection will need, and reads the act: all that costs time.
+fn prepare(shared: &Shared, pending: PendingEntry) -> Result<Prepared, SubmitError> {
+    let Shared { deployment, db, replicas, .. } = shared;
+    let PendingEntry { type_, chain, refs, act: mut object, guard } = pending;
+    let event = object.event();
+    let location = Entry::act_location(type_, &object);
+    if location == ActLocation::Digest {
         // Before the commit, because an entry must never name an absent object. First signatures win.
-        let (_, stored) = replicas.create_signed(&Key::document(event.as_bytes()), &pending.act.encode())?;
-        pending.act = evidence::entry::ActObject::parse(&stored).map_err(SubmitError::Malformed)?;
+        let (_, stored) = replicas.create_signed(&Key::document(event.as_bytes()), &object.encode())?;
+        object = evidence::entry::ActObject::parse(&stored).map_err(SubmitError::Malformed)?;
     }
     let mut objects = Objects::new();
-    for key in projection::objects_of(pending.type_, &pending.act)? {
+    for key in projection::objects_of(type_, &object)? {
         match replicas.read(&key) {
             Ok(bytes) => {
                 objects.insert(key, bytes);
@@ -190,5 +220,20 @@ fn prepare(replicas: &Replicas, mut pending: PendingEntry) -> Result<Prepared, S
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Prepared { pending, event, act_location, objects })
+    let envelope = Envelope {
+        entry: EntryVersion,
+        deployment: deployment.clone(),
+        type_,
+        incident: chain,
+        seq: 0,
+        prev: Digest::ZERO,
+        time: Time::EPOCH,
+        event,
+        refs,
+        act: location,
+    };
+    let inline = (location == ActLocation::Inline).then(|| object.clone());
+    let draft = Entry { envelope, act: inline };
+    let act = Act::read(&draft, &object, book::beside(db, type_, &object)?);
+    Ok(Prepared { draft, object, act, guard, objects })
 }

@@ -2,17 +2,19 @@
 
 mod faults;
 mod model;
+mod rules;
 mod starts;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use evidence::digest::Digest;
-use evidence::entry::EntryType;
+use evidence::entry::act::{Act, ActNonce};
+use evidence::entry::{EntryType, pairs};
 use evidence::id::{Chain, DeploymentId};
+use evidence::text::FixedBytes;
 use evidence::time::Time;
 use ledger::{Policy, ProofFile};
-use testkit::chains::own_act;
+use testkit::{bundles, chains};
 
 use super::*;
 use crate::rows::{Db, DbError, QueueSink};
@@ -71,8 +73,7 @@ impl Machine {
 
     pub(crate) fn start(&self) -> Result<Sequencer, StartError> {
         let (db, replicas) = self.open();
-        let signer = self.signer();
-        Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock })
+        Sequencer::start(parts(db, replicas, self.signer(), clock))
     }
 
     fn crash(&self, unflushed: Unflushed) {
@@ -93,20 +94,54 @@ fn deployment() -> DeploymentId {
     DEPLOYMENT.parse().unwrap()
 }
 
-/// `incident.opened` and `incident.noted` need persons; a collector's own acts are enough here.
-pub(crate) fn act(number: u64) -> PendingEntry {
-    let incident: Chain = format!("INC-2026-{:04}", number % 3).parse().unwrap();
-    let refs = vec![
-        ("object".to_owned(), Digest::of(&number.to_be_bytes()).to_string()),
-        ("person".to_owned(), "ada".to_owned()),
-    ];
-    let act = own_act(EntryType::EvidenceAccessed, &incident, &refs);
-    PendingEntry { type_: EntryType::EvidenceAccessed, chain: incident, refs, act, guard: None }
+/// The parts of a sequencer of the deployment `acme`.
+pub(crate) fn parts(
+    db: Db,
+    replicas: Replicas,
+    signer: Arc<dyn CheckpointSigner>,
+    clock: fn() -> Time,
+) -> SequencerParts {
+    SequencerParts {
+        deployment: deployment(),
+        authority: bundles::authority(),
+        ca_sha256: bundles::ca_digest(),
+        db,
+        replicas,
+        signer,
+        clock,
+    }
 }
 
-/// Submits acts at once, from many threads. Returns the acts that got a receipt.
+/// Acts that the collector records by itself. Number 0 begins the log; behind it the others are lawful in every order.
+pub(crate) fn act(number: u64) -> PendingEntry {
+    let (type_, refs) = match number {
+        0 => {
+            let signer = LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap();
+            let refs = [
+                ("authority", bundles::authority().id().to_string()),
+                ("ca", bundles::ca_digest().to_string()),
+                ("log", signer.verifier_key().to_string()),
+            ];
+            (EntryType::LogGenesis, pairs::sorted(refs))
+        }
+        _ => (EntryType::RecoveryPerformed, pairs::sorted([("size", "0".to_owned())])),
+    };
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&number.to_be_bytes());
+    let chain = Chain::Deployment;
+    let made = chains::act(type_, &chain, Time::EPOCH, "collector:c1", &refs);
+    let act = chains::own(&Act { nonce: ActNonce::Once(FixedBytes(nonce)), ..made });
+    PendingEntry { type_, chain, refs, act, guard: None }
+}
+
+/// Submits acts at once, from many threads; number 0 first, because it begins the log. Returns the acts that got a receipt.
 fn submit_all(sequencer: &Sequencer, numbers: impl IntoIterator<Item = u64>) -> Vec<(u64, Receipt)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let mut numbers: Vec<u64> = numbers.into_iter().collect();
+    let mut begun = Vec::new();
+    if let Some(first) = numbers.iter().position(|number| *number == 0) {
+        begun.extend(sequencer.submit_blocking(act(numbers.remove(first))).ok().map(|receipt| (0, receipt)));
+    }
     runtime.block_on(async {
         let tasks: Vec<_> = numbers
             .into_iter()
@@ -115,7 +150,7 @@ fn submit_all(sequencer: &Sequencer, numbers: impl IntoIterator<Item = u64>) -> 
                 tokio::spawn(async move { (number, sequencer.submit(act(number)).await) })
             })
             .collect();
-        let mut receipts = Vec::new();
+        let mut receipts = begun;
         for task in tasks {
             let (number, result) = task.await.unwrap();
             receipts.extend(result.ok().map(|receipt| (number, receipt)));
@@ -189,6 +224,7 @@ fn the_same_act_submitted_by_a_storm_is_one_entry() {
 fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
     let machine = Machine::new(WAIT);
     let sequencer = machine.start().unwrap();
+    sequencer.submit_blocking(act(0)).unwrap();
     let mut refused = act(1);
     refused.guard = Some(Box::new(|tx| {
         tx.execute("INSERT INTO tsa_queue VALUES ('t', 1, x'', 0, 0, '')", [])?;
@@ -206,7 +242,7 @@ fn a_guard_refuses_inside_the_transaction_and_its_neighbours_are_recorded() {
         assert_eq!(rows, 0);
         Ok(())
     }));
-    assert_eq!(sequencer.submit_blocking(accepted).unwrap().index, 0);
+    assert_eq!(sequencer.submit_blocking(accepted).unwrap().index, 1);
 }
 
 #[test]
@@ -231,9 +267,7 @@ fn entry_times_never_go_back_with_the_clock() {
     }
     let machine = Machine::new(WAIT);
     let (db, replicas) = machine.open();
-    let signer = machine.signer();
-    let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock: falling };
-    let sequencer = Sequencer::start(parts).unwrap();
+    let sequencer = Sequencer::start(parts(db, replicas, machine.signer(), falling)).unwrap();
     let times: Vec<_> =
         (0..4).map(|number| sequencer.submit_blocking(act(number)).unwrap().envelope.time).collect();
     assert!(times.is_sorted(), "{times:?}");
@@ -275,12 +309,12 @@ fn throughput_on_two_directories() {
     });
     let replicas = Replicas::new(stores.to_vec(), WAIT, Arc::new(QueueSink(db.clone())));
     let signer: Arc<dyn CheckpointSigner> = Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap());
-    let sequencer =
-        Sequencer::start(SequencerParts { deployment: deployment(), db, replicas, signer, clock }).unwrap();
+    let sequencer = Sequencer::start(parts(db, replicas, signer, clock)).unwrap();
+    sequencer.submit_blocking(act(0)).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let begun = Instant::now();
     let mut waits: Vec<Duration> = runtime.block_on(async {
-        let tasks: Vec<_> = (0..ENTRIES)
+        let tasks: Vec<_> = (1..=ENTRIES)
             .map(|number| {
                 let sequencer = sequencer.clone();
                 tokio::spawn(async move {
@@ -308,11 +342,11 @@ fn throughput_on_two_directories() {
     let mut single: Vec<Duration> = (0..40)
         .map(|number| {
             let begun = Instant::now();
-            sequencer.submit_blocking(act(ENTRIES + number)).unwrap();
+            sequencer.submit_blocking(act(ENTRIES + 1 + number)).unwrap();
             begun.elapsed()
         })
         .collect();
     single.sort();
     println!("one at a time: p50 {:?}, p99 {:?}", single[single.len() / 2], single[single.len() - 1]);
-    assert_eq!(sequencer.log().published().size, ENTRIES + 40);
+    assert_eq!(sequencer.log().published().size, ENTRIES + 41);
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use custody::Pins;
 use evidence::causes::chain;
 use evidence::entry::Envelope;
-use evidence::id::DeploymentId;
 use evidence::time::Time;
 use ledger::{Hash, leaf_hash};
 use proto::backoff::Backoff;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::book::{self, Book};
 use super::commit::{self, CommitError, Committed, Outcome, Prepared};
 use super::edge::Edge;
 use super::log::{Log, LogError, Published};
@@ -73,7 +74,9 @@ pub(super) struct Submission {
 }
 
 pub(super) struct Worker {
-    pub(super) deployment: DeploymentId,
+    pub(super) pins: Pins,
+    /// The rule book at the end of the log. `None` from a failed commit until the log was read again.
+    pub(super) book: Option<Book>,
     pub(super) publisher: Publisher,
     pub(super) edge: Arc<Edge>,
     pub(super) clock: fn() -> Time,
@@ -161,10 +164,10 @@ impl Worker {
     fn process(&mut self, batch: Vec<Submission>) -> Result<(), String> {
         let (prepared, answers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|job| (job.prepared, job.answer)).unzip();
-        let events: Vec<_> = prepared.iter().map(|prepared| prepared.event).collect();
+        let events: Vec<_> = prepared.iter().map(|prepared| prepared.draft.envelope.event).collect();
         let outcomes = match self.commit(prepared) {
-            Ok(Committed { edge, outcomes }) => {
-                self.edge = Arc::new(edge);
+            Ok(Committed { edge, book, outcomes }) => {
+                (self.edge, self.book) = (Arc::new(edge), Some(book));
                 outcomes
             }
             Err(CommitError::Db(error)) => {
@@ -208,18 +211,21 @@ impl Worker {
         }
     }
 
-    fn commit(&self, batch: Vec<Prepared>) -> Result<Committed, CommitError> {
+    fn commit(&mut self, batch: Vec<Prepared>) -> Result<Committed, CommitError> {
         #[cfg(test)]
         let fault = self.fault.lock().unwrap().take();
         #[cfg(test)]
         if fault == Some(store::fault::Fault::Failed) {
             return Err(DbError::Closed.into());
         }
-        let (deployment, edge, now) = (self.deployment.clone(), Arc::clone(&self.edge), (self.clock)());
+        // The transaction takes the book along. It comes back with a commit that is known to hold, and is made anew otherwise.
+        let book = self.book.take().ok_or(DbError::Closed)?;
+        let (edge, now) = (Arc::clone(&self.edge), (self.clock)());
         let published = self.publisher.published.clone();
-        let committed = self.publisher.db.write(move |tx| {
-            commit::commit(tx, &deployment, &edge, batch, now, (published.size, &published.note))
-        });
+        let committed = self
+            .publisher
+            .db
+            .write(move |tx| commit::commit(tx, &edge, book, batch, now, (published.size, &published.note)));
         #[cfg(test)]
         if fault == Some(store::fault::Fault::FailedButTookEffect) {
             committed?;
@@ -255,6 +261,9 @@ impl Worker {
     fn reload(&mut self) -> Result<(), String> {
         self.publish()?;
         self.edge = Arc::new(recovery::load_edge(&self.publisher).map_err(|error| chain(&error))?);
+        let Publisher { db, replicas, .. } = &self.publisher;
+        let book = book::rebuild(&self.pins, &self.log, replicas, db).map_err(|error| chain(&error))?;
+        self.book = Some(book);
         Ok(())
     }
 

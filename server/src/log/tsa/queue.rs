@@ -208,23 +208,3 @@ pub enum StampError {
     #[error("record the stamp")]
     Submit(#[from] SubmitError),
 }
-
-/// An entry of another type than `tsa.stamped`, for tests.
-#[cfg(test)]
-pub(super) fn tests_entry((deployment, collector): (&DeploymentId, &CollectorId), size: u64) -> PendingEntry {
-    let refs = evidence::entry::pairs::sorted([("size", size.to_string())]);
-    let act = Act {
-        type_: ActType,
-        deployment: deployment.clone(),
-        act: EntryType::RecoveryPerformed,
-        incident: Chain::Deployment,
-        at: Time::EPOCH,
-        by: Actor::Collector(collector.clone()),
-        refs: refs.clone(),
-        fields: Vec::new(),
-        detail: None,
-        nonce: ActNonce::ByContent,
-    };
-    let act = ActObject { document: json::to_document(&act).unwrap(), signatures: Vec::new() };
-    PendingEntry { type_: EntryType::RecoveryPerformed, chain: Chain::Deployment, refs, act, guard: None }
-}

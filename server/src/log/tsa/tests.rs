@@ -7,7 +7,8 @@ use std::sync::Arc;
 use evidence::digest::Digest;
 
 use super::*;
-use crate::log::ledger::{LocalSigner, Sequencer, SequencerParts, origin};
+use crate::log::ledger::tests::{act, parts};
+use crate::log::ledger::{LocalSigner, Sequencer, origin};
 use crate::rows::{Db, QueueSink, stamps};
 use store::fault::FaultDisk;
 use store::{DirectoryStore, Key, Replicas, ReplicationPolicy, Store, StoreIdentity};
@@ -176,14 +177,9 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         })
         .into();
     let replicas = Replicas::new(stores, ReplicationPolicy::default(), Arc::new(QueueSink(db.clone())));
-    let sequencer = Sequencer::start(SequencerParts {
-        deployment: "acme".parse().unwrap(),
-        db: db.clone(),
-        replicas: replicas.clone(),
-        signer: Arc::new(LocalSigner::new(&origin("acme"), &[7; 32]).unwrap()),
-        clock: crate::clock::now,
-    })
-    .unwrap();
+    let signer = Arc::new(LocalSigner::new(&origin("acme"), &[7; 32]).unwrap());
+    let made = parts(db.clone(), replicas.clone(), signer, crate::clock::now);
+    let sequencer = Sequencer::start(made).unwrap();
     let (deployment, collector) = ("acme".parse().unwrap(), "collector-1".parse().unwrap());
     let parts = Parts {
         db: &db,
@@ -192,9 +188,8 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         deployment: &deployment,
         collector: &collector,
     };
-    let entry = |size| queue::tests_entry((&deployment, &collector), size);
     runtime().block_on(async {
-        sequencer.submit(entry(0)).await.unwrap();
+        sequencer.submit(act(0)).await.unwrap();
         let head = sequencer.log().published();
         let now = crate::clock::now();
         let (db, sequencer) = (&db, &sequencer);
@@ -225,7 +220,7 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         assert_eq!(db.read(stamps::waiting).unwrap().0, 1, "the one that is away is still asked");
         // The stamp's own entry does not call for another stamp; any other entry does.
         assert!(!newest(client.name(), now).await.unwrap());
-        sequencer.submit(entry(9)).await.unwrap();
+        sequencer.submit(act(9)).await.unwrap();
         assert!(newest(client.name(), now).await.unwrap());
         stamp_due(&client, parts, now).await.unwrap().unwrap();
 

@@ -3,6 +3,8 @@
 //! Guarantee: a collection begins with one entry `collection.started`. The delegation is signed by the evidence key that
 //! enrolment bound to this endpoint, and names an order that addresses the endpoint. Not here: the segments.
 
+use custody::endpoint::Slot;
+use custody::rule::RuleId;
 use evidence::digest::Digest;
 use evidence::entry::state::{CollectionState, EndpointState, OrderState};
 use evidence::entry::{ActObject, EntryType};
@@ -13,6 +15,7 @@ use evidence::seal::Identity;
 use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use proto::status::Class;
+use rusqlite::Connection;
 
 use super::child::Begin;
 use super::ended::{Ended, Reason};
@@ -238,19 +241,28 @@ async fn record_start(
         ("endpoint", delegation.endpoint.to_string()),
         ("order", delegation.order.to_string()),
     ];
-    // Judge it again with the entry: a collection that begins after a cancellation would make every mirror accuse the log.
-    let id = delegation.order;
-    let in_force: Condition = Box::new(move |tx| match rows::orders::at(tx, &id)? {
-        Some(row) if row.state == OrderState::Issued => Ok(()),
-        _ => Err(Denied::no(Class::Precondition, "the order is not in force any more")),
-    });
+    // The rule book judges the rest with the entry: the endpoint may be retired by now, and the order cancelled.
+    let slot = (delegation.endpoint.clone(), delegation.generation);
+    let is_newest: Condition = Box::new(move |tx| newest(tx, &slot));
     ingest
         .collector
         .recorder
-        .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), in_force)
+        .record_if(EntryType::CollectionStarted, chain, &refs, ActObject::from(signed), is_newest)
         .await?;
     ingest.watches.changed(&delegation.order);
     Ok(())
+}
+
+/// `collection-5`: no later generation of the endpoint has enrolled.
+pub(crate) fn newest(tx: &Connection, slot: &Slot) -> Result<(), Denied> {
+    let (endpoint, generation) = slot;
+    match rows::endpoints::at(tx, endpoint, *generation)? {
+        Some(row) if row.state == EndpointState::Superseded => {
+            let text = format!("{}: a later generation of {endpoint} enrolled before", RuleId::Collection5);
+            Err(Denied::no(Class::Precondition, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn begin(identity: &Identity, delegation: &Delegation, limits: &Limits) -> Begin {

@@ -6,6 +6,7 @@
 //! - Every checkpoint ever signed is the root of the beginning of one log.
 //! - What failed without effect is absent; what failed but took effect is there once.
 //! - The same event is one entry, and its first signature wins.
+//! - The rule book that the worker carried along is the one that a start folds from the log.
 //! - After each event and each start the whole tree of every store, its checkpoint and the rows agree.
 //!
 //! The test injects the clock, the disks of the stores, the failing commit and the waiting. The database is SQLite on a
@@ -27,7 +28,7 @@ use store::fault::{Fault, Unflushed};
 use store::{Degraded, ReplicationPolicy};
 use tokio::sync::oneshot::error::TryRecvError;
 
-use self::acts::{ActNumber, Form};
+use self::acts::{ActNumber, BEGINNING, Form};
 use self::expected::{Expected, head};
 use self::machine::{DatabaseFiles, Machine, Running, clock, set_clock};
 use self::schedule::{Dice, Event, Schedule};
@@ -131,6 +132,8 @@ impl Run {
         };
         run.set_clock(0);
         run.start();
+        let beginning: Vec<_> = (0..BEGINNING).map(|_| (run.new_act(), Manner::AsItIs)).collect();
+        run.submit(&beginning);
         run
     }
 
@@ -310,6 +313,9 @@ impl Run {
         let mut running = self.running.take().unwrap();
         running.worker.stopping.ask();
         assert_eq!(running.worker.turn(), ControlFlow::Break(Ok(())));
+        if !self.is_armed {
+            running.check_rule_book();
+        }
         let size = running.db.read(crate::rows::log::state).unwrap().size;
         drop(running);
         if self.dice.percent(50) {
@@ -449,6 +455,7 @@ fn is_transient(error: &StartError) -> bool {
         error,
         StartError::Store { .. }
             | StartError::NoStore { .. }
+            | StartError::Rules(_)
             | StartError::Publish(PublishError::TooFewStores { .. })
     )
 }

@@ -54,7 +54,7 @@ fn two_histories_of_one_size_are_refused() {
     drop(sequencer);
     let other = Machine::new(WAIT);
     let sequencer = other.start().unwrap();
-    submit_all(&sequencer, 100..105);
+    submit_all(&sequencer, std::iter::once(0).chain(100..104));
     drop(sequencer);
     // One of the stores holds the other history.
     let mixed = Machine {
@@ -82,8 +82,8 @@ fn a_checkpoint_of_another_log_is_refused() {
     let (db, replicas) = machine.open();
     let signer: Arc<dyn CheckpointSigner> =
         Arc::new(LocalSigner::new(&origin(DEPLOYMENT), &[9; 32]).unwrap());
-    let parts = SequencerParts { deployment: deployment(), db, replicas, signer, clock };
-    assert!(matches!(Sequencer::start(parts).err(), Some(StartError::ForeignNote { .. })));
+    let started = Sequencer::start(parts(db, replicas, signer, clock));
+    assert!(matches!(started.err(), Some(StartError::ForeignNote { .. })));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A little life of a collector, for tests: entries of every kind, evidence, approvals of a disposal.
 
+use certs::authority::Authority;
 use evidence::disposal::{Object, Plan};
 use evidence::entry::act::{Act, ActNonce};
 use evidence::item::outcome::Outcome;
@@ -13,6 +14,7 @@ use testkit::people::{key, sign};
 use testkit::{chains, packages};
 
 use super::super::*;
+use crate::config::layout::read_authority;
 use crate::log::ledger::{LocalSigner, PendingEntry, Sequencer, SequencerParts, origin, read_log_key};
 use crate::ops::foundation::open_replicas;
 use crate::ops::init::tests::vectors;
@@ -292,8 +294,12 @@ pub(crate) fn start(config: &Config, layout: &Layout) -> (Db, Replicas, Sequence
     let db = Db::open(&layout.database(), 2).unwrap();
     let replicas = open_replicas(config, &db).unwrap();
     let seed = read_log_key(&layout.log_key()).unwrap();
-    let sequencer = Sequencer::start(SequencerParts {
+    let certificates = Authority::load(&layout.ca(), config.deployment.clone()).unwrap();
+    // This life shows rows, and not every act in it is lawful: the same key signs for everybody.
+    let sequencer = Sequencer::start_without_rules(SequencerParts {
         deployment: config.deployment.clone(),
+        authority: read_authority(&layout.authority()).unwrap(),
+        ca_sha256: Digest(certificates.fingerprint()),
         db: db.clone(),
         replicas: replicas.clone(),
         signer: Arc::new(LocalSigner::new(&origin(config.deployment.as_str()), &seed).unwrap()),

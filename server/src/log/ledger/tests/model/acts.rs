@@ -1,27 +1,49 @@
-//! The acts that the model test submits. A number names one act, and the same act in every run.
+//! The acts that the model test submits. A number names one act, and the same act in every run. The first [`BEGINNING`] begin the log:
+//! behind them the others are lawful in every order.
 
 use std::sync::LazyLock;
 
+use evidence::digest::Digest;
 use evidence::document::Document;
 use evidence::enrolment::Token;
 use evidence::entry::act::{Act, ActNonce};
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::Chain;
 use evidence::keys::SigningKey;
+use evidence::roster::{Role, Roster};
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 use evidence::time::Time;
 use testkit::bundles;
-use testkit::chains::act;
-use testkit::people::key;
+use testkit::chains::{act, own_act};
+use testkit::people::{key, person, sign};
 
-use crate::log::ledger::{GuardError, PendingEntry};
+use super::super::{DEPLOYMENT, SEED};
+use crate::log::ledger::{CheckpointSigner as _, GuardError, LocalSigner, PendingEntry, origin};
 
-/// Two persons who may sign the same document. The signature that came first counts.
-static PERSONS: LazyLock<[SigningKey; 2]> = LazyLock::new(|| [key(1), key(2)]);
+/// Acts that must stand first: the genesis, the roster, and one `incident.opened` for each incident.
+pub(super) const BEGINNING: u64 = 2 + INCIDENTS;
+const INCIDENTS: u64 = 3;
+
+/// Two keys of ada.
+const KEYS: [u8; 2] = [71, 72];
+
+/// Two signatures that one document may have. The one that came first counts.
+static PERSONS: LazyLock<[SigningKey; 2]> = LazyLock::new(|| [key(KEYS[0]), key(KEYS[1])]);
 
 /// Every token of these tests, but for its endpoint. Made once: a run makes thousands.
-static TOKEN: LazyLock<Token> = LazyLock::new(bundles::token);
+static TOKEN: LazyLock<Token> = LazyLock::new(|| {
+    let signer = LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap();
+    let log_key = signer.verifier_key().to_string().parse().unwrap();
+    Token { issuer: "ada".parse().unwrap(), log_key, ..bundles::token() }
+});
+
+/// The roster that lets ada do all that these acts say.
+static ROSTER: LazyLock<ActObject> = LazyLock::new(|| {
+    let ada = person("ada", &KEYS, &[Role::Responder, Role::EndpointAdmin]);
+    let roster = Roster { persons: vec![ada], ..bundles::first_roster() };
+    sign(&roster, &[bundles::AUTHORITY]).into()
+});
 
 /// How an act travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +61,27 @@ pub(super) struct ActNumber(pub(super) u64);
 
 impl ActNumber {
     pub(super) fn form(self) -> Form {
-        match self.0 % 8 {
-            5 | 6 => Form::Signed,
-            7 => Form::Beside,
-            _ => Form::Unsigned,
+        match self.0 {
+            0 => Form::Unsigned,
+            1 => Form::Beside,
+            2..BEGINNING => Form::Signed,
+            number => match number % 8 {
+                5 | 6 => Form::Signed,
+                7 => Form::Beside,
+                _ => Form::Unsigned,
+            },
         }
     }
 
     /// The act as `person` would submit it. The person matters only if the form is signed.
     pub(super) fn pending(self, person: usize) -> PendingEntry {
-        match self.form() {
-            Form::Unsigned => super::super::act(self.0),
-            Form::Signed => self.note(person),
-            Form::Beside => self.token(person),
+        match (self.0, self.form()) {
+            (0, _) => super::super::act(0),
+            (1, _) => published(),
+            (2..BEGINNING, _) => self.of_ada(EntryType::IncidentOpened, person),
+            (_, Form::Unsigned) => self.accessed(),
+            (_, Form::Signed) => self.of_ada(EntryType::IncidentNoted, person),
+            (_, Form::Beside) => self.token(person),
         }
     }
 
@@ -72,16 +102,29 @@ impl ActNumber {
         pending
     }
 
-    fn note(self, person: usize) -> PendingEntry {
-        let incident: Chain = format!("INC-2026-{:04}", self.0 % 3).parse().unwrap();
+    fn incident(self) -> Chain {
+        format!("INC-2026-{:04}", self.0 % INCIDENTS).parse().unwrap()
+    }
+
+    fn accessed(self) -> PendingEntry {
+        let chain = self.incident();
+        let refs = vec![
+            ("object".to_owned(), Digest::of(&self.0.to_be_bytes()).to_string()),
+            ("person".to_owned(), "ada".to_owned()),
+        ];
+        let act = own_act(EntryType::EvidenceAccessed, &chain, &refs);
+        PendingEntry { type_: EntryType::EvidenceAccessed, chain, refs, act, guard: None }
+    }
+
+    fn of_ada(self, type_: EntryType, key: usize) -> PendingEntry {
+        let chain = self.incident();
+        let named = (type_ == EntryType::IncidentOpened).then(|| ("incident".to_owned(), chain.to_string()));
+        let refs: Vec<_> = named.into_iter().collect();
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&self.0.to_be_bytes());
-        let note = Act {
-            nonce: ActNonce::Once(FixedBytes(nonce)),
-            ..act(EntryType::IncidentNoted, &incident, Time::EPOCH, "person:ada", &[])
-        };
-        let act = signed(&note, person);
-        PendingEntry { type_: EntryType::IncidentNoted, chain: incident, refs: Vec::new(), act, guard: None }
+        let made = act(type_, &chain, Time::EPOCH, "person:ada", &refs);
+        let act = signed(&Act { nonce: ActNonce::Once(FixedBytes(nonce)), ..made }, key);
+        PendingEntry { type_, chain, refs, act, guard: None }
     }
 
     fn token(self, person: usize) -> PendingEntry {
@@ -96,6 +139,12 @@ impl ActNumber {
         let (type_, chain) = (EntryType::EndpointAdmitted, Chain::Deployment);
         PendingEntry { type_, chain, refs, act, guard: None }
     }
+}
+
+fn published() -> PendingEntry {
+    let act = ROSTER.clone();
+    let refs = vec![("roster".to_owned(), act.event().to_string()), ("version".to_owned(), "1".to_owned())];
+    PendingEntry { type_: EntryType::RosterPublished, chain: Chain::Deployment, refs, act, guard: None }
 }
 
 fn signed<T: Document>(document: &T, person: usize) -> ActObject {

@@ -13,11 +13,10 @@ use ledger::{Hash, Note, VerifierKey};
 use store::fault::{FaultDisk, Unflushed};
 use store::{DirectoryStore, Replicas, ReplicationPolicy, Store, StoreIdentity};
 
-use super::super::{DEPLOYMENT, SEED, deployment};
+use super::super::{DEPLOYMENT, SEED, parts};
+use crate::log::ledger::book;
 use crate::log::ledger::worker::{Waits, Worker};
-use crate::log::ledger::{
-    CheckpointSigner, LocalSigner, Sequencer, SequencerParts, SignerError, StartError, origin,
-};
+use crate::log::ledger::{CheckpointSigner, LocalSigner, Sequencer, SignerError, StartError, origin};
 use crate::rows::{Db, QueueSink};
 
 /// Retries of a batch before the operator stops the collector.
@@ -82,6 +81,13 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// The state that the batches left is the one that a start makes.
+    pub(super) fn check_rule_book(&self) {
+        let Worker { book: kept, pins, log, .. } = &self.worker;
+        let fresh = book::rebuild(pins, log, &self.replicas, &self.db).unwrap();
+        assert_eq!(format!("{:?}", kept.as_ref().unwrap()), format!("{fresh:?}"));
+    }
+
     /// Lets the next batch wait for stores again.
     pub(super) fn renew_patience(&self) {
         self.retries.store(0, Ordering::SeqCst);
@@ -127,13 +133,7 @@ impl Machine {
         let (db, replicas) = self.open().map_err(|source| StartError::Store { source })?;
         let signer = LocalSigner::new(&origin(DEPLOYMENT), &SEED).unwrap();
         let signer = Arc::new(RecordingSigner { signer, signed: Arc::clone(&self.signed) });
-        let parts = SequencerParts {
-            deployment: deployment(),
-            db: db.clone(),
-            replicas: replicas.clone(),
-            signer,
-            clock,
-        };
+        let parts = parts(db.clone(), replicas.clone(), signer, clock);
         let (sequencer, mut worker) = Sequencer::assemble(parts)?;
         let retries = Arc::new(AtomicU32::new(0));
         let before_retry = {
