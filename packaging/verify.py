@@ -396,6 +396,16 @@ class Checkpoint:
                 held.append(seconds)
         return held
 
+def note_1(note, unpinned):
+    """A line of a key that the pins do not know has the form of a cosignature of type 0x04 or 0x06."""
+    return all(len(body) in (8 + 64, 8 + 2420) and body[0] < 128 for _, _, body in unpinned)
+def note_2(note, unpinned):
+    """A note has at most 16 lines of keys that the pins do not know."""
+    return len(unpinned) <= 16
+def note_3(note):
+    """No key has two lines in a note; name and id are the key."""
+    return is_unique([line[:2] for line in note.signatures])
+
 class Proof:
     """A .tlog-proof without extra data."""
 
@@ -1925,7 +1935,7 @@ def rule(function):
     return asked
 
 RULES = {name: rule(function) for name, function in globals().items() if re.fullmatch(
-    "(entry|log|roster|login|endpoint|order|collection|hold|disposal|mirror|logkey|export)_[0-9]+", name)}
+    "(entry|note|log|roster|login|endpoint|order|collection|hold|disposal|mirror|logkey|export)_[0-9]+", name)}
 globals().update(RULES)
 
 # ---- Time stamps (docs/spec/bundle.md, *Stamps*). openssl reads and verifies them.
@@ -2022,7 +2032,7 @@ class World:
         self.overview, self.sums, self.head, self.signer, self.course = None, None, None, None, Course()
         self.entries, self.chain, self.rosters, self.line, self.items = [], [], [], [], []
         self.kinds, self.events, self.collections, self.cosigned, self.tables = {}, {}, {}, {}, {}
-        self.is_partial = False
+        self.is_partial, self.unpinned = False, 0
     def of(self, *types):
         """The entries of some types, in the order of the log within each."""
         return [entry for kind in types for entry in self.kinds.get(kind, ())]
@@ -2104,8 +2114,15 @@ def check_checkpoint(world, found):
 def judge_note(world, note):
     """The log's key in term signed a note, each line of a known key holds: who cosigned it, since when."""
     logkey_10(note, world.line, world.pins)
-    for key in keys_of_line(world.line):
-        note.signed_by(NoteKey(key))
+    keys = [*map(NoteKey, keys_of_line(world.line)), *world.pins.policy.logs]
+    for key in keys:
+        note.signed_by(key)
+    known = {(key.name, key.id) for key in [*keys, *world.pins.policy.witnesses.values()]}
+    unpinned = [line for line in note.signatures if line[:2] not in known]
+    for one in (note_1, note_2):
+        one(note, unpinned)
+    note_3(note)
+    world.unpinned += len(unpinned)
     times = {name: note.signed_by(key) for name, key in world.pins.policy.witnesses.items()}
     return {name: min(held) for name, held in times.items() if held}
 def check_quorum(world):
@@ -2145,8 +2162,8 @@ def prove(world, name, entry):
     key = key_of_size(world.head.size, world.line, world.pins)
     need(proof.head.text == world.head.text, "its proof leads to another head")
     need(set(proof.head.lines) <= set(world.head.lines), "its proof holds lines that the head has not")
-    signers = [(name, number) for name, number, _ in proof.head.signatures]
-    need((key.name, key.id) in signers, "its proof lacks the log's signature")
+    note_3(proof.head)
+    need((key.name, key.id) in [line[:2] for line in proof.head.signatures], "its proof lacks the log's signature")
     need(entry.index in (None, proof.index) and proof.proves(entry.leaf), "its proof does not prove it")
     entry.index = proof.index
     return True
@@ -2370,6 +2387,8 @@ def check_export(world):
         check.ask(entry, export_1, export_2, export_3, export_4, export_5, export_6)
         between = entry.seq - world.chain[-1].seq - 1
         check.ok(f"{entry}; {between} entries of the incident between head and export are not here")
+        if world.unpinned:
+            check.ok(f"{world.unpinned} signature lines are of nobody who is pinned: nothing rests on them")
 def check_coverage(world):
     bundle, overview = world.bundle, world.overview
     with world.report["coverage"] as check:

@@ -75,6 +75,10 @@ rules! {
     Log4 "log-4" Fold;
     Log5 "log-5" Fold;
 
+    Note1 "note-1" Others;
+    Note2 "note-2" Others;
+    Note3 "note-3" Others;
+
     Stamp1 "stamp-1" Others;
     Stamp2 "stamp-2" Others;
     Stamp3 "stamp-3" Others;

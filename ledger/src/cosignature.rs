@@ -18,6 +18,12 @@ use crate::note::{KeyType, NoteError, NoteSignature, NoteSigner, VerifierKey};
 /// Latest time a cosignature may carry, in seconds since 1970.
 pub const TIME_MAX: u64 = (1 << 63) - 1;
 
+/// Most cosigners of one checkpoint: as many lines as C2SP asks every reader of a note to take.
+pub const COSIGNERS_MAX: usize = 16;
+
+/// Lengths of a cosignature behind the key id: a time of 8 bytes, then a signature of Ed25519 (type 0x04) or ML-DSA-44 (type 0x06).
+const LENGTHS: [usize; 2] = [8 + 64, 8 + 2420];
+
 /// First line of everything a cosigner signs.
 pub(crate) const HEADER: &str = "cosignature/v1\n";
 
@@ -50,6 +56,13 @@ impl Cosignature {
         signature.copy_from_slice(&self.signature);
         bytes
     }
+}
+
+/// True if the bytes behind a key id have the length of a cosignature of a type that C2SP defines, and a time that it allows. Nothing is
+/// verified: this is for lines of keys that nobody knows.
+pub fn has_form(bytes: &[u8]) -> bool {
+    let time = bytes.first_chunk().map(|time| u64::from_be_bytes(*time));
+    LENGTHS.contains(&bytes.len()) && time.is_some_and(|time| time <= TIME_MAX)
 }
 
 /// The text that a cosigner signs: header line, time line, the whole text of the checkpoint.
@@ -122,6 +135,19 @@ mod tests {
     fn the_message_is_the_one_of_the_specification() {
         let expected = format!("cosignature/v1\ntime 1679315147\n{TEXT}");
         assert_eq!(message(1_679_315_147, TEXT), expected.as_bytes());
+    }
+
+    #[test]
+    fn a_cosignature_of_an_unknown_key_has_one_of_two_lengths_and_a_time() {
+        for length in [72, 2428] {
+            assert!(has_form(&vec![0; length]), "{length}");
+            let mut late = vec![0; length];
+            late[0] = 0x80;
+            assert!(!has_form(&late), "{length}");
+        }
+        for length in [0, 7, 8, 64, 71, 73, 2420, 2427, 2429, 8192] {
+            assert!(!has_form(&vec![0; length]), "{length}");
+        }
     }
 
     #[test]

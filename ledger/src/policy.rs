@@ -16,7 +16,7 @@ mod parse;
 mod quorum;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::note::{KeyType, Note, NoteError, VerifierKey};
+use crate::note::{KeyType, Note, NoteError, NoteSignature, VerifierKey};
 use quorum::{Group, Member};
 
 /// Longest trust file: 64 KiB; the recommended 32 logs, 32 witnesses and 32 groups need a tenth of it.
@@ -146,6 +146,12 @@ impl Policy {
             .filter_map(|(witness, time)| Some((witness.name.clone(), (*time)?)))
             .collect();
         Ok(Verified { checkpoint, cosigners, quorum_met })
+    }
+
+    /// True if the line says that it is of a key of this policy. [`Policy::verify_note`] verifies such lines, and ignores all others.
+    #[must_use]
+    pub fn knows(&self, line: &NoteSignature) -> bool {
+        self.keys.iter().any(|key| key.name() == line.name() && key.id() == line.id())
     }
 
     /// The same policy for a log that changed its key: `terms` replace the line of one of their keys, in their

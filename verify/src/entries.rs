@@ -12,6 +12,7 @@ use ledger::{ProofFile, leaf_hash, verify_inclusion};
 
 use crate::files::Files;
 use crate::head::Head;
+use crate::notes;
 
 /// An entry that is proven to be in the log.
 #[derive(Debug, Clone)]
@@ -44,6 +45,7 @@ pub(crate) fn proven(files: &Files<'_>, entry: &str, proof: &str, head: &Head) -
             head.checkpoint.size
         ));
     }
+    notes::each_key_once(shown).map_err(|broken| format!("{proof}: {broken}"))?;
     if file.extra().is_some() {
         return Err(format!("{proof} has extra data, which no signature covers"));
     }

@@ -13,6 +13,8 @@ use crate::collections::items;
 use crate::entries::{Entries, proven};
 use crate::files::Files;
 use crate::head::Head;
+use crate::notes;
+use crate::report::Report;
 use crate::rosters::Rosters;
 use crate::trust::Trust;
 use evidence::causes::chain;
@@ -44,6 +46,7 @@ pub(crate) fn check(
     entries: &Entries,
     rosters: &Rosters,
     trust: &Trust,
+    report: &mut Report,
 ) -> Result<String, String> {
     let bytes = files.required("export/checkpoint")?;
     let note = Note::parse(&bytes).map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?;
@@ -52,6 +55,8 @@ pub(crate) fn check(
         .verify_note(&note)
         .map_err(|cause| format!("export/checkpoint: {}", chain(&cause)))?
         .checkpoint;
+    report.unpinned_lines +=
+        notes::check(&note, &trust.policy).map_err(|broken| format!("export/checkpoint: {broken}"))?;
     let later = Head { checkpoint: later, note };
     let proof = parse_consistency(&files.required("export/consistency")?)
         .ok_or_else(|| "export/consistency is malformed".to_owned())?;

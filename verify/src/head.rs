@@ -7,7 +7,7 @@ use ledger::{Checkpoint, Note};
 use crate::files::Files;
 use crate::report::Report;
 use crate::trust::Trust;
-use crate::{cosigners, stamps};
+use crate::{cosigners, notes, stamps};
 
 /// A checkpoint that the pinned log signed, with the note's own bytes.
 #[derive(Debug)]
@@ -41,6 +41,14 @@ pub(crate) fn checkpoint(
     });
     match verified {
         Ok((bytes, note, verified)) => {
+            match notes::check(&note, &trust.policy) {
+                Ok(unpinned) => report.unpinned_lines += unpinned,
+                Err(broken) => {
+                    report.failed("checkpoint", "", broken.to_string());
+                    cosigners::judge(overview, trust, &verified, report);
+                    return None;
+                }
+            }
             report.ok(
                 "checkpoint",
                 "",

@@ -20,6 +20,7 @@ mod files;
 mod head;
 mod log_keys;
 mod mirrors;
+mod notes;
 mod orders;
 mod report;
 mod rosters;

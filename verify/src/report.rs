@@ -119,6 +119,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// The outsiders who vouch for the ledger's head, and since when. Empty if there are none.
     pub vouched_by: Vec<String>,
+    /// Signature lines of keys that nobody pinned, in `ledger/checkpoint` and `export/checkpoint`. Nothing rests on them.
+    pub unpinned_lines: usize,
     /// Collections that were disposed of: their custody was verified, their evidence is destroyed.
     pub disposed: Vec<String>,
     /// Evidence that was verified.
@@ -277,6 +279,12 @@ impl Report {
             lines.push("vouched for by: nobody outside the collector (no cosigner, no stamp)".to_owned());
         } else {
             lines.extend(self.vouched_by.iter().map(|who| printable(&format!("vouched for by: {who}"))));
+        }
+        if self.unpinned_lines > 0 {
+            lines.push(format!(
+                "{} signature lines are of keys that nobody pinned: nothing rests on them",
+                self.unpinned_lines
+            ));
         }
         let failed = self.checks.iter().filter(|check| check.verdict == Verdict::Failed).count();
         let open = self.checks.iter().filter(|check| check.verdict == Verdict::NotChecked).count();

@@ -105,7 +105,8 @@ pub(crate) fn run(
         export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
     );
     stamps::sums(files, trust, report);
-    report.record("export", "", export::check(files, &overview, &head, &entries, &rosters, trust));
+    let exported = export::check(files, &overview, &head, &entries, &rosters, trust, report);
+    report.record("export", "", exported);
     if enough(report) {
         return;
     }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use evidence::digest::Digest;
 use evidence::log_key::LogKeys;
+use ledger::cosignature::COSIGNERS_MAX;
 use ledger::policy::PolicyWitness;
 use ledger::{Checkpoint, Note, Policy, VerifierKey, verify_consistency};
 use store::{Key, ReplicaError, Replicas};
@@ -361,6 +362,11 @@ fn policy_of(directory: &Path, keys: &LogKeys) -> Result<(Policy, Clients), Poli
     }
     // Heads that were cosigned under a key before this one are heads of this log.
     let policy = keys.extend(policy).map_err(|error| refused(crate::failure::chain(&error)))?;
+    // A verifier takes no more lines of cosigners whom it does not know (note-2).
+    let count = policy.witnesses().len();
+    if count > COSIGNERS_MAX {
+        return Err(refused(format!("it names {count} witnesses, and a bundle takes {COSIGNERS_MAX}")));
+    }
     let mut clients = Vec::new();
     for witness in policy.witnesses() {
         let client = witness.url.as_deref().map(WitnessClient::new).transpose();

@@ -16,6 +16,7 @@ mod production;
 mod quorum;
 mod replicated;
 mod reports;
+mod rules;
 mod several_endpoints;
 mod stamps;
 mod stock_tools;

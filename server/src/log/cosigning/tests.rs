@@ -444,6 +444,32 @@ fn what_is_handed_in_is_judged_as_what_was_asked_for() {
 }
 
 #[test]
+fn note_1_lines_of_keys_that_the_policy_does_not_name_are_kept_nowhere() {
+    run(async {
+        let (witness, stranger) = (Witness::new(1, "w.example/w"), Witness::new(2, "s.example/s"));
+        let lab = Lab::new(&[("w", &witness)], "", "w").await;
+        let size = lab.grow(0..3).await;
+        let mut note = Note::parse(&lab.quorum(size).await.unwrap().published.note).unwrap();
+        let text = note.text().to_owned();
+        note.add(ledger::NoteSignature::new("w.example/w", [7; 4], vec![b'x'; 8192]).unwrap()).unwrap();
+        note.add(stranger.signer.cosign(&text, 90).unwrap()).unwrap();
+        // A line of the witness that is new, so that the note is kept.
+        note.add(witness.signer.cosign(&text, 91).unwrap()).unwrap();
+        assert_eq!(lab.cosigning.accept(&note).unwrap(), ["w"]);
+        let newest = Note::parse(&lab.cosigning.newest().unwrap().published.note).unwrap();
+        let names = |note: &Note| -> Vec<String> {
+            note.signatures().iter().map(|line| line.name().to_owned()).collect()
+        };
+        assert_eq!(names(&newest), ["exhibit/acme", "w.example/w"]);
+        assert!(lab.kept().len() >= 2);
+        for kept in lab.kept() {
+            assert!(names(&kept).iter().all(|name| name != "s.example/s"), "{kept}");
+            assert!(kept.signatures().iter().all(|line| line.bytes().len() <= 72), "{kept}");
+        }
+    });
+}
+
+#[test]
 fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
     run(async {
         let witness = Witness::new(1, "w.example/w");
@@ -456,16 +482,26 @@ fn a_policy_of_another_log_or_with_an_unreachable_url_does_not_start() {
         let key = log.verifier_key();
         let other = NoteSigner::new("exhibit/other", &[8; 32]).unwrap().verifier_key(KeyType::Ed25519);
         let witness = witness.signer.verifier_key(KeyType::CosignatureV1);
+        // note-2: no bundle of this collector has more lines than a verifier takes.
+        let many = |count: u8| -> String {
+            let key = |number| {
+                let signer = NoteSigner::new("w.example/w", &[100 + number; 32]).unwrap();
+                signer.verifier_key(KeyType::CosignatureV1)
+            };
+            (0..count).map(|number| format!("witness w{number} {}\n", key(number))).collect()
+        };
         for (text, expected) in [
             (format!("log {other}\nquorum none\n"), "it must have one log line"),
             (format!("log {key}\nlog {other}\nquorum none\n"), "it must have one log line"),
             (format!("log {key}\nwitness w {witness} ftp://w.example/\nquorum w\n"), "must be an http://"),
             (format!("log {key}\n"), "exactly one quorum line"),
+            (format!("log {key}\n{}quorum none\n", many(17)), "17 witnesses, and a bundle takes 16"),
             ("nonsense\n".to_owned(), "line 1"),
         ] {
             let refused = open(&text).unwrap_err().to_string();
             assert!(refused.contains(expected) && refused.contains("ledger.policy"), "{text}: {refused}");
         }
+        open(&format!("log {key}\n{}quorum none\n", many(16))).unwrap();
         fs_err::remove_file(lab.machine.directory.path().join("ledger.policy")).unwrap();
         let none = Cosigning::open(lab.machine.directory.path(), log.clone(), lab.cosigning.replicas.clone())
             .unwrap();
