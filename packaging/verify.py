@@ -1920,6 +1920,79 @@ def export_7(world, newer, hashes):
     """`export/checkpoint` is of the same log and continues `ledger/checkpoint`."""
     return logkey_10(newer, world.line, world.pins) and is_consistent(world.head, newer, hashes)
 
+# ---- Time stamps (docs/spec/bundle.md, *Stamps*), in DER. openssl verifies them.
+DER_NUMBER = rb"(?!\x00[\x00-\x7f]|\xff[\x80-\xff]).+"
+DER_FORMS = {1: rb"[\x00\xff]", 2: DER_NUMBER, 3: rb"\x00.*|[\x01-\x07].+", 5: rb"", 10: DER_NUMBER,
+             6: rb"((?!\x80)[\x80-\xff]*[\x00-\x7f])+"}
+SHA2 = {bytes.fromhex(f"60864801650304020{n}"): f"sha{bits}" for n, bits in ((1, 256), (2, 384), (3, 512))}
+
+SIGNED_BY = rb"\x2a\x86\x48(\x86\xf7\x0d\x01\x01[\x01\x0a-\x0d]|\xce\x3d\x04\x03[\x02-\x04])|\x2b\x65\x70"
+
+def elements(raw, depth=0):
+    """Elements of strict DER, one after the other, as (tag, content, bytes); what they hold is DER too."""
+    found = []
+    while raw:
+        tag, width = raw[0], max(raw[1] - 128, 0) if len(raw) > 1 else 9
+        end = 2 + width + (int.from_bytes(raw[2:2 + width], "big") if width else raw[1])
+        content, is_whole = raw[2 + width:end], raw[1:2] != b"\x80" and width < 3 and end <= len(raw)
+        need(is_whole and len(content) >= (0, 128, 256)[width], "a length is not strict DER")
+        is_form = tag & 31 < 31 and tag not in (0, 16, 17) and (tag > 63 or not tag & 32 or tag in (48, 49))
+        is_form = is_form and (tag not in DER_FORMS or re.fullmatch(DER_FORMS[tag], content, re.DOTALL))
+        is_form = is_form and (tag != 3 or content[-1] % (1 << content[0]) == 0)  # Unused bits are zero.
+        need(is_form and depth < 32, "it is not strict DER")
+        if tag & 32:
+            elements(content, depth + 1)
+        found.append((tag, content, raw[:end]))
+        raw = raw[end:]
+    return found
+def parts_of(raw):
+    """The parts of a response's SignedData, of its one signer, of its time-stamp info; its certificates."""
+    (_, response, _), = elements(raw)
+    _, token = elements(response)
+    parts = elements(elements(elements(token[1])[1][1])[0][1])
+    signer, info = elements(parts[-1][1]), elements(elements(elements(parts[2][1])[1][1])[0][1])
+    need(len(signer) == 1, "it has several signers")
+    return parts, elements(signer[0][1]), elements(info[0][1]), [one[2] for one in elements(parts[3][1])]
+def pem_of(certificate):
+    return armour_of(certificate, "CERTIFICATE", 64)
+def number_of(certificate):
+    """The issuer and the serial number, by which a signature names its signer."""
+    body = [one[2] for one in elements(elements(elements(certificate)[0][1])[0][1]) if one[0] != 0xa0]
+    return body[2] + body[0]
+def stamp_4(raw):
+    """A time-stamp response has at most 16,384 bytes."""
+    return len(raw) <= 16 * KIB
+def stamp_5(raw):
+    """A time-stamp response is strict DER."""
+    parts_of(raw)
+def stamp_6(raw):
+    """The certificates in a time-stamp response are one chain: openssl's chain from the signer's has all."""
+    _, (_, signer, *_), _, all_ = parts_of(raw)
+    command = "openssl verify -show_chain -partial_chain -no_check_time -check_ss_sig -untrusted".split()
+    def has_all(first, last):
+        files = [scratch(*one) for one in (("last", pem_of(last)), ("first", pem_of(first)))]
+        code, said = run([*command, scratch("own", b"".join(map(pem_of, all_))), "-CAfile", *files])
+        return code == 0 and said.count(b"depth=") == len(all_)
+    return any(has_all(first, last) for first in all_ for last in all_
+               if signer[0] != 48 or number_of(first) == signer[1])
+def stamp_7(raw, stamped, tsa):
+    """A time-stamp response holds over the stamped bytes: its time, and whether it counts by the pins."""
+    parts, signer, info, certificates = parts_of(raw)
+    tags = [one[0] for one in parts], [one[0] for one in signer[2:]]
+    need(tags == ([2, 49, 48, 160, 49], [48, 160, 48, 4]) and len(certificates) <= 16, "its parts")
+    versions = b"".join(one[0][1] for one in (parts, info, signer)), signer[1][0]
+    need(versions in ((b"\3\1\1", 48), (b"\3\1\3", 128)), "its versions")
+    need([one[1] for one in elements(parts[1][1])] == [signer[2][1]], "its digest algorithm")
+    digest = SHA2.get(elements(elements(info[2][1])[0][1])[0][1])
+    need(digest, "its imprint is not by SHA-2")
+    need(re.fullmatch(SIGNED_BY, elements(signer[4][1])[0][1]), "its kind of signature")
+    moment = datetime.datetime.strptime(info[4][1][:14].decode() + "+0000", "%Y%m%d%H%M%S%z")
+    words = ["openssl", "ts", "-verify", "-in", scratch("stamp", raw), "-partial_chain", "-digest",
+             hashlib.new(digest, stamped).hexdigest(), "-attime", str(int(moment.timestamp())), "-CAfile"]
+    need(run([*words, scratch("own", b"".join(map(pem_of, certificates)))])[0] == 0, "openssl refuses it")
+    is_pinned = tsa is not None and run([*words, scratch("tsa", tsa)])[0] == 0
+    return f"a stamp of {moment:%Y-%m-%dT%H:%M:%SZ}", is_pinned
+
 # ---- Every function above that is named by a number of rules.md is a rule: where it returns False or fails,
 # the refusal begins with that number.
 def rule(function):
@@ -1934,35 +2007,20 @@ def rule(function):
         return True if answer is None else answer
     return asked
 
-RULES = {name: rule(function) for name, function in globals().items() if re.fullmatch(
-    "(entry|note|log|roster|login|endpoint|order|collection|hold|disposal|mirror|logkey|export)_[0-9]+", name)}
+RULES = {name: rule(function) for name, function in globals().items() if re.fullmatch("[a-z]+_[0-9]+", name)}
 globals().update(RULES)
 
-# ---- Time stamps (docs/spec/bundle.md, *Stamps*). openssl reads and verifies them.
-def read_stamp(raw, stamped, tsa):
-    """A response that holds by its own certificates: its time, and whether it counts by a pinned one."""
-    need(2 <= len(raw) <= 64 * KIB, "its length")
-    file, width = scratch("stamp", raw), raw[1] & 0x7f if raw[1] & 0x80 else 0
-    length = int.from_bytes(raw[2:2 + width], "big") if width else raw[1]
-    need(len(raw) == 2 + width + length, "bytes stand behind it")
-    text = run(["openssl", "ts", "-reply", "-in", file, "-text"])[1].decode("ascii", "replace")
-    found = re.search(r"(?m)^Hash Algorithm: (sha256|sha384|sha512)$(?s:.*)^Time stamp: (.*) GMT$", text)
-    need(found, "it is no time-stamp response over SHA-2")
-    token = scratch("token", run(["openssl", "ts", "-reply", "-in", file, "-token_out"])[1])
-    own = run(["openssl", "pkcs7", "-inform", "DER", "-in", token, "-print_certs"])[1]
-    need(own.count(b"-----BEGIN CERTIFICATE-----") <= 16, "it holds more than 16 certificates")
-    moment = datetime.datetime.strptime(re.sub(r"\.[0-9]+", "", found[2]), "%b %d %H:%M:%S %Y")
-    seconds = int(moment.replace(tzinfo=datetime.timezone.utc).timestamp())
-    words = ["openssl", "ts", "-verify", "-in", file, "-digest", hashlib.new(found[1], stamped).hexdigest(),
-             "-partial_chain", "-attime", str(seconds), "-CAfile"]
-    need(run([*words, scratch("own", own)])[0] == 0, "it does not hold")
-    return f"a stamp of {moment:%Y-%m-%dT%H:%M:%SZ}", run([*words, scratch("tsa", tsa)])[0] == 0
+def read_stamp(name, raw, stamped, tsa):
+    for one in (stamp_4, stamp_5, stamp_6):
+        one(raw)
+    said, is_pinned = stamp_7(raw, stamped, tsa)
+    return f"{said} ({os.path.basename(name)})", is_pinned
 def judge_stamps(check, stamps, stamped, tsa):
-    """Each stamp must hold, and one must count."""
-    held = [check.ask(name, lambda _: read_stamp(raw, stamped, tsa)) for name, raw in stamps.items()]
+    """Each stamp must hold; where authorities are pinned, one must count."""
+    held = [check.ask(name, lambda _: read_stamp(name, raw, stamped, tsa)) for name, raw in stamps.items()]
     for words, is_pinned in filter(None, held):
-        check.ok(words) if is_pinned else check.skip(f"{words} is by nobody who is pinned", False)
-    need(any(is_pinned for _, is_pinned in filter(None, held)), "no stamp is by a pinned authority")
+        check.ok(words) if is_pinned else check.skip(f"by nobody who is pinned: {words}", False)
+    need(tsa is None or any(one[1] for one in held if one), "no stamp is by a pinned authority")
 
 # ---- The report: what each check came to.
 CHECKS = ("sums sums.signature sums.stamp roster checkpoint quorum checkpoint.stamp custody.inclusion "
@@ -2163,7 +2221,8 @@ def prove(world, name, entry):
     need(proof.head.text == world.head.text, "its proof leads to another head")
     need(set(proof.head.lines) <= set(world.head.lines), "its proof holds lines that the head has not")
     note_3(proof.head)
-    need((key.name, key.id) in [line[:2] for line in proof.head.signatures], "its proof lacks the log's signature")
+    signers = [line[:2] for line in proof.head.signatures]
+    need((key.name, key.id) in signers, "its proof lacks the log's signature")
     need(entry.index in (None, proof.index) and proof.proves(entry.leaf), "its proof does not prove it")
     entry.index = proof.index
     return True
@@ -2329,8 +2388,8 @@ def check_stamps(world):
         with world.report[name] as check:
             names = [stem + ending for ending in STAMPS]
             stamps = {one: bundle.read(one, MIB) for one in names if one in bundle.sizes}
-            need(list(stamps) == names[:len(stamps)], "a stamp's number follows a missing one")
-            if stamps and tsa is not None:
+            need(list(stamps) == names[:len(stamps)], "a stamp is here and the one before it is not")
+            if stamps:
                 judge_stamps(check, stamps, bundle.read(stem, 576 * MIB), tsa)
             else:
                 is_due = tsa is not None and stem == "SHA256SUMS" and "ledger/checkpoint.tsr" in bundle.sizes

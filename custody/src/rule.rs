@@ -82,6 +82,10 @@ rules! {
     Stamp1 "stamp-1" Others;
     Stamp2 "stamp-2" Others;
     Stamp3 "stamp-3" Others;
+    Stamp4 "stamp-4" Others;
+    Stamp5 "stamp-5" Others;
+    Stamp6 "stamp-6" Others;
+    Stamp7 "stamp-7" Others;
 
     Roster1 "roster-1" Fold;
     Roster2 "roster-2" Fold;

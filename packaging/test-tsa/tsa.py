@@ -6,7 +6,8 @@ usage: tsa.py FOLDER [--port N]
 Makes FOLDER/ca.pem (to pin) and the rest on first use, writes host:port to FOLDER/address when it listens, answers
 POST application/timestamp-query until it is ended. FOLDER/mode, read at each request, makes it misbehave for tests:
 `refuse` (status 2), `silent` (no answer), `other` (a stamp for another digest), `unsigned` (the last byte of the signature is
-altered), `error` (HTTP 500).
+altered), `error` (HTTP 500), `lax` (a length that is not DER), `long` (over 16 KiB of status text), `spare` (a certificate that is not
+of its chain).
 Not for production: its keys lie beside it.
 """
 
@@ -77,11 +78,25 @@ def make(folder):
             "-set_serial", 2, "-extfile", folder / "tsa.cnf", "-extensions", "tsa", "-out", folder / "tsa.pem")
 
 
-def reply(folder, query):
+def der(tag, content):
+    return bytes([tag, 0x82]) + len(content).to_bytes(2, "big") + content
+
+
+def spare(folder):
+    """Another configuration, whose answers hold a certificate of nobody in the chain."""
+    openssl("req", "-new", "-x509", "-days", 400, "-key", folder / "tsa.key", "-config", folder / "tsa.cnf",
+            "-extensions", "ca", "-out", folder / "other.pem")
+    (folder / "spare.pem").write_text((folder / "ca.pem").read_text() + (folder / "other.pem").read_text())
+    config = (folder / "tsa.cnf").read_text()
+    (folder / "spare.cnf").write_text(config.replace(f"certs = {folder}/ca.pem", f"certs = {folder}/spare.pem"))
+    return "spare.cnf"
+
+
+def reply(folder, query, config="tsa.cnf"):
     with tempfile.NamedTemporaryFile(suffix=".tsq") as file:
         file.write(query)
         file.flush()
-        return openssl("ts", "-reply", "-queryfile", file.name, "-config", folder / "tsa.cnf", "-section", "tsa_config")
+        return openssl("ts", "-reply", "-queryfile", file.name, "-config", folder / config, "-section", "tsa_config")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -107,8 +122,16 @@ class Handler(BaseHTTPRequestHandler):
             # The signature stands last in the response: nothing follows the one signer's.
             answer = reply(self.folder, query)
             answer = answer[:-1] + bytes([answer[-1] ^ 1])
+        elif mode == "spare":
+            answer = reply(self.folder, query, spare(self.folder))
         else:
             answer = reply(self.folder, query)
+        if mode == "lax":
+            answer = b"\x30\x83\x00" + answer[2:]
+        elif mode == "long":
+            # The token follows the status, which has five bytes.
+            status = der(0x30, b"\x02\x01\x00" + der(0x30, der(0x0c, b"x" * (16 << 10))))
+            answer = der(0x30, status + answer[9:])
         self.send_response(200)
         self.send_header("Content-Type", "application/timestamp-reply")
         self.send_header("Content-Length", str(len(answer)))

@@ -65,6 +65,7 @@ table! {
     COSIGNED = "exhibit_cosignatures_total", Counter, Count, "Cosignatures of witnesses that verified and were kept";
     COSIGNING_FAILED = "exhibit_cosigning_failures_total", Counter, Count, "Questions to witnesses that brought no cosignature";
     CONTRADICTED = "exhibit_ledger_contradictions_total", Counter, Count, "Witnesses that hold another history of this ledger";
+    STAMPS_REFUSED = "exhibit_stamps_refused_total", Counter, Count, "Answers of time-stamping authorities that no verifier would take";
     UNCOSIGNED = "exhibit_ledger_uncosigned_entries_count", Gauge, Count, "Entries behind the newest cosigned head";
     BROKEN = "exhibit_ledger_broken_entries_count", Gauge, Count, "Recorded entries that the rules of custody refuse";
     READS = "exhibit_reads_total", Counter, Count, "Reads of evidence content";
@@ -166,6 +167,11 @@ pub fn cosigned() {
 /// A witness gave no line.
 pub fn cosigning_failed() {
     counter!(COSIGNING_FAILED).increment(1);
+}
+
+/// An authority's answer was not kept, because a verifier would refuse it.
+pub fn stamp_refused() {
+    counter!(STAMPS_REFUSED).increment(1);
 }
 
 /// A witness holds another history.

@@ -7,6 +7,7 @@
 //! Why not a library: the one that fits refuses RSA signers and fractions of a second, which most public authorities use.
 
 mod algorithm;
+mod certificate;
 mod chain;
 mod der;
 mod error;

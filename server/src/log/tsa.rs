@@ -1,6 +1,6 @@
 //! Has a third party stamp the ledger's heads (RFC 3161). All other times in the ledger come from the collector's own clock.
 //! Guarantee: the collector stores a stamp only if the authority granted it for these bytes and this request, and if a certificate in it
-//! signed it. An authority that is away costs a wait and blocks nothing.
+//! signed it; what no verifier would take (stamp-4 to stamp-7) raises an alarm. An authority that is away costs a wait and blocks nothing.
 //! Not here: trust in the authority. Each verifier pins the authorities that it trusts.
 //!
 //! Order of writing: the note under `ledger/checkpoints/`, the response under `ledger/stamps/`, then the entry `tsa.stamped`.
@@ -15,6 +15,7 @@ use http::{Method, StatusCode};
 
 pub use queue::{Parts, enqueue_newest, stamp_due};
 
+use crate::metrics;
 use crate::outbound::{HttpClient, HttpError, Question, check_url};
 
 /// The media type of an answer.
@@ -46,7 +47,8 @@ impl TsaClient {
     /// Makes a client of the authority at `url`, which waits `timeout` for an answer.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, TsaError> {
         let url = check_url(url).map_err(|reason| TsaError::Url { reason })?;
-        let client = HttpClient::new(timeout, RESPONSE_BYTES_MAX);
+        // More than is kept: an answer that is too long is an alarm, not a broken line.
+        let client = HttpClient::new(timeout, 4 * RESPONSE_BYTES_MAX);
         let client = client.map_err(|error| TsaError::Http { reason: chain(&error) })?;
         Ok(Self { url, client })
     }
@@ -64,8 +66,17 @@ impl TsaClient {
         let request = StampRequest::new(data, nonce);
         let bytes = self.post(request.encode()).await?;
         // The collector pins no authority here: a certificate in the response must have signed it.
-        let stamp = request.verify(&bytes, &[]).map_err(|source| TsaError::Response { source })?;
-        Ok(Response { bytes, stamp })
+        match request.verify(&bytes, &[]) {
+            Ok(stamp) => Ok(Response { bytes, stamp }),
+            Err(source) => {
+                let error = TsaError::Response { source };
+                if error.is_refused_here() {
+                    metrics::stamp_refused();
+                    tracing::error!(tsa = self.name(), %error, "A stamp is not kept: no verifier would take it");
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn post(&self, body: Vec<u8>) -> Result<Vec<u8>, TsaError> {
@@ -124,10 +135,18 @@ pub enum TsaError {
     },
 }
 
+impl TsaError {
+    /// True if there was a stamp, and no verifier would take it. Asking again does not help.
+    #[must_use]
+    pub const fn is_refused_here(&self) -> bool {
+        matches!(self, Self::Response { source } if !matches!(source, Refusal::Refused { .. }))
+    }
+}
+
 /// What is wrong with an answer, in the collector's words.
 fn refusal(why: &Refusal) -> String {
     match why {
-        Refusal::OtherData => "the stamp is for another digest".to_owned(),
+        Refusal::OtherData => "stamp-7: the stamp is for another digest".to_owned(),
         Refusal::OtherNonce => "the stamp has another nonce or none".to_owned(),
         Refusal::Refused { status, words } => {
             let status: Vec<String> = status.iter().map(u8::to_string).collect();

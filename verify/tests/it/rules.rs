@@ -9,6 +9,7 @@ use testkit::bundles::*;
 use crate::verdicts::*;
 
 mod notes;
+mod stamps;
 
 /// What verify.py says: exit code and text.
 fn plainly(files: &Files, pins: &Files) -> (i32, String) {

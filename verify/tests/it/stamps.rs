@@ -8,10 +8,10 @@ use exhibit_verify::{Effort, Report, Verdict, verify_memory};
 use crate::verdicts::*;
 use testkit::bundles::*;
 
-const P256: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+pub const P256: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 /// A root, a signer under it, and a folder for both.
-struct Tsa {
+pub struct Tsa {
     folder: tempfile::TempDir,
 }
 
@@ -21,7 +21,7 @@ fn openssl(folder: &Path, arguments: &[&str]) {
 }
 
 impl Tsa {
-    fn new(algorithm: &[&str]) -> Self {
+    pub fn new(algorithm: &[&str]) -> Self {
         let tsa = Self { folder: tempfile::tempdir().unwrap() };
         let key = |name: &str| {
             let arguments = [&["genpkey"], algorithm, &["-out", name]].concat();
@@ -47,7 +47,7 @@ impl Tsa {
         self.folder.path().join(name)
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub fn read(&self, name: &str) -> Vec<u8> {
         fs_err::read(self.path(name)).unwrap()
     }
 
@@ -77,10 +77,17 @@ impl Tsa {
     }
 
     /// A response over `data`, with `digits` digits behind the seconds.
-    fn stamp(&self, data: &[u8], digits: u8) -> Vec<u8> {
+    pub fn stamp(&self, data: &[u8], digits: u8) -> Vec<u8> {
+        self.stamp_with(data, digits, b"")
+    }
+
+    /// A response that holds these certificates beside the signer's.
+    pub fn stamp_with(&self, data: &[u8], digits: u8, certificates: &[u8]) -> Vec<u8> {
+        fs_err::write(self.path("others.pem"), certificates).unwrap();
+        let others = if certificates.is_empty() { "" } else { "certs = others.pem\n" };
         let config = format!(
             "[tsa]\ndefault_tsa = one\n[one]\nserial = serial\nsigner_cert = tsa.pem\nsigner_key = tsa.key\nsigner_digest = sha256\n\
-             default_policy = 1.2.3.4.1\ndigests = sha256\nclock_precision_digits = {digits}\ness_cert_id_alg = sha256\n"
+             default_policy = 1.2.3.4.1\ndigests = sha256\nclock_precision_digits = {digits}\ness_cert_id_alg = sha256\n{others}"
         );
         fs_err::write(self.path("config"), config).unwrap();
         fs_err::write(self.path("data"), data).unwrap();
@@ -132,7 +139,7 @@ impl Tsa {
 }
 
 /// A DER sequence of 256 to 65535 bytes, or a short one.
-fn sequence(body: &[u8]) -> Vec<u8> {
+pub fn sequence(body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x30];
     match u8::try_from(body.len()) {
         Ok(length) if length < 0x80 => bytes.push(length),

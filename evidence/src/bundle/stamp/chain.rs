@@ -1,12 +1,11 @@
-//! The certificates of a stamp: checks that its signer chains to a pinned one, and tells until when the signer may stamp.
+//! Checks that the signer of a stamp chains to a pinned certificate and may stamp.
 
 use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::der::{self, oid};
-use super::info::time_of;
+use super::der::oid;
 use crate::time::Time;
 
 /// Most pinned certificates.
@@ -34,25 +33,4 @@ pub(super) fn check(
         .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, inside, at, usage, None, None)
         .map(drop)
         .map_err(|cause| format!("its signer is not one that the pinned tsa.pem lets stamp: {cause}"))
-}
-
-/// The end of a certificate's validity (RFC 5280 section 4.1.2.5).
-pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Time> {
-    let (body, _) = der::expect(der::whole(certificate, der::SEQUENCE)?, der::SEQUENCE)?;
-    let body = der::skip(body, der::context(0))?;
-    let (_serial, rest) = der::expect(body, der::INTEGER)?;
-    let (_algorithm, rest) = der::expect(rest, der::SEQUENCE)?;
-    let (_issuer, rest) = der::expect(rest, der::SEQUENCE)?;
-    let (validity, _) = der::expect(rest, der::SEQUENCE)?;
-    let (_begins, rest) = der::next(validity)?;
-    let (end, _) = der::next(rest)?;
-    match end.tag {
-        der::TIME => time_of(end.content).map(|(time, _)| time),
-        der::UTC_TIME => {
-            // A two-digit year from 50 on belongs to the last century.
-            let century: &[u8] = if end.content.first()? >= &b'5' { b"19" } else { b"20" };
-            time_of(&[century, end.content].concat()).map(|(time, _)| time)
-        }
-        _ => None,
-    }
 }

@@ -1,15 +1,25 @@
 //! As much DER as a time stamp needs (X.690). Reads elements one after another without copying, and writes them.
 //! Guarantee: a length has one spelling, the shortest, both when reading and when writing. Reading never panics.
-//! Not here: BER, tags over 30, elements of 64 KiB or more, the meaning of the elements.
+//! Not here: BER, tags over 30, elements of 64 KiB or more, the meaning of the elements, the order of a set (authorities write
+//! certificates in the order of the chain).
 
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BITS: u8 = 0x03;
 pub(super) const OCTETS: u8 = 0x04;
+const NULL: u8 = 0x05;
 pub(super) const OID: u8 = 0x06;
+const ENUMERATED: u8 = 0x0a;
 pub(super) const UTC_TIME: u8 = 0x17;
 pub(super) const TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
+/// Set in the tag of an element that holds elements.
+const CONSTRUCTED: u8 = 0x20;
+/// Set in the tag of an element whose type depends on where it stands.
+const CLASS: u8 = 0xc0;
+/// Elements are nested at most so deep; certificates need some twelve.
+const DEPTH_MAX: usize = 32;
 
 /// Tag of a constructed element `[number]`.
 pub(super) const fn context(number: u8) -> u8 {
@@ -82,6 +92,59 @@ pub(super) fn all(mut bytes: &[u8], max: usize) -> Option<Vec<Element<'_>>> {
     Some(elements)
 }
 
+/// True if the bytes are whole elements, each spelt as DER asks, and so is everything inside them.
+pub(super) fn is_strict(bytes: &[u8]) -> bool {
+    is_strict_below(bytes, DEPTH_MAX)
+}
+
+fn is_strict_below(mut bytes: &[u8], depth: usize) -> bool {
+    let Some(below) = depth.checked_sub(1) else { return false };
+    while !bytes.is_empty() {
+        let Some((element, rest)) = next(bytes) else { return false };
+        let content = element.content;
+        let is_spelt = match element.tag {
+            BOOLEAN => matches!(content, [0 | 0xff]),
+            // The shortest form: no first byte that only repeats the sign.
+            INTEGER | ENUMERATED => !matches!(content, [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..]),
+            BITS => is_bits(content),
+            NULL => content.is_empty(),
+            OID => is_oid(content),
+            SEQUENCE | SET => is_strict_below(content, below),
+            // Text and times, in one piece. 0 is the end of BER; 0x10 and 0x11 are sequences that deny it.
+            0 | 0x10 | 0x11 => false,
+            tag if tag & CLASS == 0 => tag & CONSTRUCTED == 0,
+            tag if tag & CONSTRUCTED != 0 => is_strict_below(content, below),
+            _ => true,
+        };
+        if !is_spelt {
+            return false;
+        }
+        bytes = rest;
+    }
+    true
+}
+
+/// The number of unused bits, which are zero, then the bits.
+fn is_bits(content: &[u8]) -> bool {
+    match content {
+        [unused] => *unused == 0,
+        [unused @ 0..=7, .., last] => last.trailing_zeros() >= u32::from(*unused),
+        _ => false,
+    }
+}
+
+/// Numbers of seven bits a byte, each in its shortest form; the last byte ends one.
+fn is_oid(content: &[u8]) -> bool {
+    let mut begins = true;
+    for byte in content {
+        if begins && *byte == 0x80 {
+            return false;
+        }
+        begins = byte & 0x80 == 0;
+    }
+    begins && !content.is_empty()
+}
+
 /// Writes an element: tag, length, content.
 pub(super) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
     let digits = content.len().to_be_bytes();
@@ -140,6 +203,50 @@ mod tests {
         ] {
             assert_eq!(next(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_is_inside_has_one_spelling_too() {
+        for strict in [
+            &[0x30, 0][..],
+            &[0x30, 3, 1, 1, 0xff],
+            &[2, 1, 0, 2, 2, 0, 0x80, 2, 2, 0xff, 0x7f, 2, 1, 0x80],
+            &[3, 1, 0, 3, 2, 0, 1, 3, 2, 7, 0x80],
+            &[5, 0, 6, 3, 0x81, 0x80, 0, 0xa0, 2, 5, 0, 0x80, 1, 7],
+        ] {
+            assert!(is_strict(strict), "{strict:?}");
+        }
+        for lax in [
+            &[0x30, 0x80, 0, 0][..],
+            &[0x30, 3, 1, 1, 1],
+            &[0x30, 3, 2, 1],
+            &[1, 2, 0, 0],
+            &[2, 0],
+            &[2, 2, 0, 1],
+            &[2, 2, 0xff, 0x80],
+            &[0x0a, 2, 0, 1],
+            &[3, 0],
+            &[3, 1, 1],
+            &[3, 2, 8, 0],
+            &[3, 2, 1, 1],
+            &[5, 1, 0],
+            &[6, 0],
+            &[6, 1, 0x81],
+            &[6, 2, 0x80, 1],
+            &[0x24, 3, 4, 1, 7],
+            &[0x10, 0],
+            &[0x11, 0],
+            &[0xa0, 3, 5, 1, 0],
+            &[0, 0],
+        ] {
+            assert!(!is_strict(lax), "{lax:?}");
+        }
+        let mut deep = Vec::new();
+        for _ in 0..DEPTH_MAX {
+            deep = encode(SEQUENCE, &deep);
+        }
+        assert!(is_strict(&deep));
+        assert!(!is_strict(&encode(SEQUENCE, &deep)));
     }
 
     #[test]

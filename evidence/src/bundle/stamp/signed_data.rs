@@ -4,6 +4,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use webpki::EndEntityCert;
 
 use super::algorithm::Hash;
+use super::certificate::Parts;
 use super::der::{self, Element, oid};
 use super::error::StampError;
 
@@ -14,6 +15,8 @@ const SIGNED_DATA: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 7, 2]);
 const TST_INFO: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 16, 1, 4]);
 const CONTENT_TYPE: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 3]);
 const MESSAGE_DIGEST: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 4]);
+/// Tag of a signer's key identifier.
+const KEY_IDENTIFIER: u8 = 0x80;
 /// `id-aa-signingCertificateV2`, RFC 5816.
 const SIGNING_CERTIFICATE: &[u8] = &oid([42, 134, 72, 134, 247, 13, 1, 9, 16, 2, 47]);
 
@@ -50,18 +53,24 @@ impl<'a> SignedData<'a> {
         let (certificates, rest) = der::expect(rest, der::context(0))?;
         let certificates = der::all(certificates, CERTIFICATES_MAX)?;
         let certificates = certificates.iter().map(|element| CertificateDer::from(element.raw)).collect();
-        // Revocation lists may follow; nobody here reads them.
-        let rest = der::skip(rest, der::context(1))?;
+        // Revocation lists are no part of a stamp: nothing would hold them.
         let signers = der::whole(rest, der::SET)?;
         let signer = der::whole(signers, der::SEQUENCE)?;
-        let (_version, rest) = der::expect(signer, der::INTEGER)?;
+        let (version, rest) = der::expect(signer, der::INTEGER)?;
         let (identifier, rest) = der::next(rest)?;
+        // Version 1 names issuer and serial number, version 3 a key (RFC 5652, section 5.3).
+        let is_version = matches!((version, identifier.tag), ([1], der::SEQUENCE) | ([3], KEY_IDENTIFIER));
+        if !is_version {
+            return None;
+        }
         let (hash, rest) = der::expect(rest, der::SEQUENCE)?;
         let (attributes, rest) = der::expect(rest, der::context(0))?;
         let (algorithm, rest) = der::expect(rest, der::SEQUENCE)?;
-        let (signature, _unsigned) = der::expect(rest, der::OCTETS)?;
-        let listed = der::all(hashes, CERTIFICATES_MAX)?;
-        let hash = listed.iter().any(|listed| listed.content == hash).then_some(hash)?;
+        // No unsigned attributes, for the same reason as no revocation lists.
+        let signature = der::whole(rest, der::OCTETS)?;
+        if der::whole(hashes, der::SEQUENCE)? != hash {
+            return None;
+        }
         Some(Self {
             content,
             certificates,
@@ -124,15 +133,8 @@ impl<'a> SignedData<'a> {
 
 /// True if a signer's identifier is `SEQUENCE { issuer, serial }` of this certificate. A key identifier adds nothing to the key.
 fn is_meant(certificate: &CertificateDer<'_>, identifier: Element<'_>) -> bool {
-    let parts = || {
-        let (body, _) = der::expect(der::whole(certificate, der::SEQUENCE)?, der::SEQUENCE)?;
-        let body = der::skip(body, der::context(0))?;
-        let (serial, rest) = der::next(body)?;
-        let (_algorithm, rest) = der::next(rest)?;
-        let (issuer, _) = der::next(rest)?;
-        Some([issuer.raw, serial.raw].concat())
-    };
-    identifier.tag != der::SEQUENCE || parts().is_some_and(|parts| parts == identifier.content)
+    let is_named = |parts: Parts<'_>| parts.named_by() == identifier.content;
+    identifier.tag != der::SEQUENCE || Parts::of(certificate).is_some_and(is_named)
 }
 
 /// `SigningCertificateV2 ::= SEQUENCE { SEQUENCE OF SEQUENCE { hash DEFAULT SHA-256, certHash, … }, … }`: the first.

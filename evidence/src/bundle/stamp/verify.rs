@@ -2,14 +2,15 @@
 
 use rustls_pki_types::CertificateDer;
 
+use super::certificate::{Parts, is_one_chain};
 use super::error::StampError;
 use super::info::Info;
 use super::signed_data::SignedData;
 use super::{chain, der};
 use crate::time::Time;
 
-/// Longest response: 64 KiB; a chain of RSA-4096 certificates needs a tenth.
-pub const RESPONSE_BYTES_MAX: usize = 64 << 10;
+/// Longest response: 16 KiB; three certificates of RSA-4096 need some 6 KiB.
+pub const RESPONSE_BYTES_MAX: usize = 16 << 10;
 /// Most characters that are kept of an authority's own words.
 const WORDS_MAX: usize = 200;
 
@@ -31,17 +32,26 @@ pub fn verify(response: &[u8], data: &[u8], pinned: &[CertificateDer<'static>]) 
     if response.len() > RESPONSE_BYTES_MAX {
         return Err(StampError::TooLong { max: RESPONSE_BYTES_MAX });
     }
+    if !der::is_strict(response) {
+        return Err(StampError::NotStrict);
+    }
     let token = token(response)?;
     let signed = SignedData::parse(token).ok_or(StampError::Shape)?;
+    if !der::is_strict(signed.content) {
+        return Err(StampError::NotStrict);
+    }
     let info = Info::parse(signed.content).ok_or(StampError::Info)?;
     if info.hash.of(data) != info.imprint {
         return Err(StampError::OtherData);
     }
     signed.check_attributes()?;
     let signer = signed.signer()?;
+    if !is_one_chain(signer, &signed.certificates) {
+        return Err(StampError::SpareCertificate);
+    }
     Ok(Stamp {
         unpinned: chain::check(signer, &signed.certificates, pinned, info.at).err(),
-        certificate_ends: chain::ends(signer),
+        certificate_ends: Parts::of(signer).and_then(|parts| parts.ends()),
         nonce: info.nonce.map(<[u8]>::to_vec),
         time: info.time,
     })

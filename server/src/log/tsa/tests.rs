@@ -159,6 +159,37 @@ fn a_stamp_whose_signature_does_not_hold_is_not_stored() {
     assert!(text.contains("compare the authority's URL with its operator"), "{text}");
 }
 
+/// The authority answers in this mode. No verifier would take the answer, and the collector says why.
+fn refused(mode: &str, says: &str) {
+    let authority = Authority::start();
+    authority.mode(mode);
+    let client = TsaClient::new(&authority.url(), Duration::from_secs(30)).unwrap();
+    let error = runtime().block_on(client.stamp(b"head")).unwrap_err();
+    assert!(error.is_refused_here(), "{mode}: {error}");
+    assert!(chain(&error).contains(says), "{mode}: {error}");
+}
+
+#[test]
+fn stamp_4_an_answer_of_more_than_16_kib_is_not_kept() {
+    refused("long", "stamp-4: it is over 16384 bytes");
+}
+
+#[test]
+fn stamp_5_an_answer_that_is_not_strict_der_is_not_kept() {
+    refused("lax", "stamp-5: it is not strict DER");
+}
+
+#[test]
+fn stamp_6_an_answer_with_a_certificate_of_nobody_in_the_chain_is_not_kept() {
+    refused("spare", "stamp-6: it carries a certificate that its signer's chain does not use");
+}
+
+#[test]
+fn stamp_7_an_answer_about_something_else_is_not_kept() {
+    refused("other", "stamp-7: the stamp is for another digest");
+    refused("unsigned", "stamp-7: it is not signed by a certificate in it");
+}
+
 #[test]
 fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
     let place = tempfile::tempdir().unwrap();
@@ -207,7 +238,13 @@ fn a_head_is_stamped_stored_and_recorded_and_an_absent_authority_only_queues() {
         let client = TsaClient::new(&authority.url(), Duration::from_secs(30)).unwrap();
         assert_eq!(stamp_due(&client, parts, now).await.unwrap(), None);
         assert!(newest(client.name(), now).await.unwrap());
-        let stamped = stamp_due(&client, parts, now).await.unwrap().unwrap();
+        // A stamp that no verifier takes is not kept. The collector waits, and takes the next good one.
+        authority.mode("lax");
+        assert_eq!(stamp_due(&client, parts, now).await.unwrap(), None);
+        assert_eq!(db.read(|reader| stamps::covering(reader, 1)).unwrap().len(), 0);
+        authority.mode("");
+        let later = now.checked_add(Duration::from_secs(60)).unwrap();
+        let stamped = stamp_due(&client, parts, later).await.unwrap().unwrap();
         assert_eq!(stamped.size, 1);
         let response = replicas.read(&Key::stamp(1, stamped.stamp.as_bytes())).unwrap();
         assert!(openssl_verifies(&authority, &response, &Digest::of(&head.note)));
