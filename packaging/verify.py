@@ -779,6 +779,29 @@ def entry_15(entry):
     act, envelope = in_form(entry.act.value, ACT, "the act"), entry.value
     return act["act"] == entry.type and all(act[name] == envelope[name]
                                             for name in ("deployment", "incident", "refs"))
+FIELDS = {"incident.opened": ["class severity tlp"], "evidence.replicated": ["bytes segments"],
+          "evidence.accessed": ["", "items partial selection"],
+          "bundle.exported": [f"{part}{end}".strip() for part in ("", "items partial selection")
+                              for end in ("", " without_quorum")]}
+FIELD_FORMS = fields("bytes:decimal items:decimal segments:decimal selection:digest",
+                     partial=one_of("yes"), without_quorum=one_of("yes"))
+def entry_22(entry):
+    """An exhibit-act-v1 has the fields of its type and no others, each value in its form."""
+    told = dict(entry.act.value["fields"])
+    return (" ".join(told) in FIELDS.get(entry.type, [""])
+            and all(FIELD_FORMS.get(name, is_graphic)(value) for name, value in told.items()))
+INCIDENT_WORDS = {
+    "severity": "low medium high very-high", "tlp": "clear green amber amber-strict red",
+    "class": """abusive-content malicious-code information-gathering intrusion-attempts intrusions
+    availability information-content-security fraud vulnerable other test"""}
+def incident_3(entry):
+    """`class`, `severity` and `tlp` of incident.opened are in their lists."""
+    told = dict(entry.act.value["fields"])
+    return all(told[name] in words.split() for name, words in INCIDENT_WORDS.items())
+def access_3(entry):
+    """`object` of evidence.accessed is something of a collection, or a bundle of this incident."""
+    part = "items|manifest|delegation|(item|segment|seal)/(0|[1-9][0-9]*)"
+    return matching(f"[0-9a-f]{{64}}/({part})|{entry.incident}/bundle")(entry.refs["object"])
 def entry_16(entry):
     """An exhibit-act-v1 that nobody signs names a collector in `by`."""
     return entry.act.value["by"].startswith("collector:")
@@ -911,11 +934,12 @@ def roster_2(entry):
 def roster_3(entry):
     """`version` of a roster is above that of the roster published before."""
     return entry.roster() is None or entry.act.value["version"] > entry.roster().value["version"]
+def roster_4(entry):
+    """`version` of a roster is exactly one above that of the roster published before."""
+    return entry.roster() is None or entry.act.value["version"] == entry.roster().value["version"] + 1
 def roster_5(entry):
-    """Where `version` is one above that of the roster before, `previous` is the digest of that roster."""
-    before, value = entry.roster(), entry.act.value
-    return (before is None or value["version"] != before.value["version"] + 1
-            or value["previous"] == before.digest)
+    """`previous` is the digest of the roster before."""
+    return entry.roster() is None or entry.act.value["previous"] == entry.roster().digest
 def roster_6(entry):
     """`roster` and `version` of roster.published are the digest and the version of the roster."""
     return entry.repeats("version") and entry.says(roster=entry.act.digest)
@@ -1086,6 +1110,12 @@ def order_18(entry):
 def order_22(entry):
     """An order is in force from its order.issued on, or, where two persons are needed, its order.approved."""
     need(in_force_from(entry) is not None, "something was collected under an order that was never approved")
+REASONS = """malformed foreign roster signature expired target approvals sensitivity ledger policy
+    replay""".split()
+def order_25(entry):
+    """order.refused names an order that was issued before, and a reason of order.md other than `busy`."""
+    issued = entry.world.first("order.issued", order=entry.refs["order"])
+    return issued is not None and issued.index < entry.index and entry.refs["reason"] in REASONS
 def in_force_from(entry):
     """The index from which an order is in force; None where it never was."""
     if entry.act.value["sensitivity"] not in entry.roster().value["rules"]["two_persons"]:
@@ -1808,6 +1838,12 @@ def disposal_7(entry):
     return not entry.plan.approvals or any(map(was_approver, [*entry.plan.approvals, entry]))
 def was_approver(entry):
     return "approver" in of_person(entry.roster(), entry.act.value["by"].partition(":")[2], "roles")
+def disposal_8(entry):
+    """No collection of the incident runs at disposition.approved: each that started was stored, or ended."""
+    kinds = [f"collection.{end}" for end in ("stored", "interrupted", "malformed", "contradicted")]
+    before = entry.world.chain[:entry.seq]
+    ended = {one.refs["collection"] for one in before if one.type in kinds}
+    return all(one.refs["collection"] in ended for one in before if one.type == "collection.started")
 def disposal_9(entry):
     """At the time of disposition.executed nothing keeps the evidence."""
     return entry.type != "disposition.executed" or not hold_1(entry.world.course, entry.time)
@@ -2262,7 +2298,7 @@ def check_acts(world):
             check.ask(entry, attach_act)
     with world.report["roster"] as check:
         for entry in world.of("roster.published"):
-            if entry.act and check.ask(entry, roster_1, roster_2, roster_3, roster_5, roster_6):
+            if entry.act and check.ask(entry, roster_1, roster_2, roster_3, roster_4, roster_5, roster_6):
                 world.rosters.append(entry)
         newest = world.newest().value["version"]
         check.ok(f"{len(world.rosters)} rosters by the pinned authority; the newest is {newest}")
@@ -2289,9 +2325,10 @@ def rules_of_act(entry):
         return {"token": [endpoint_2, endpoint_3], "login": [login_1, login_2], "order": [order_6],
                 "approval": [order_15, order_17]}.get(kind, [])
     by_signer = {"nobody": [entry_16], "mirror": [mirror_6, mirror_7, mirror_8]}
-    by_type = {"log.genesis": [log_1, log_3], "evidence.replicated": [mirror_9, mirror_10]}
+    by_type = {"log.genesis": [log_1, log_3], "evidence.replicated": [mirror_9, mirror_10],
+               "incident.opened": [incident_3], "evidence.accessed": [access_3], "order.refused": [order_25]}
     has_detail = f"details/{entry.act.value.get('detail')}.json" in entry.world.bundle.sizes
-    return [entry_15, *by_signer.get(signers, [entry_17]), *by_type.get(entry.type, []),
+    return [entry_15, entry_22, *by_signer.get(signers, [entry_17]), *by_type.get(entry.type, []),
             *[entry_18, entry_19] * (has_detail and not entry.world.is_partial)]
 def gather_collections(world):
     """The collections of the chain, and the entries about them."""
@@ -2331,7 +2368,8 @@ def check_parties(world):
                 check.ok(f"{one}: by {one.slot['endpoint']}#{one.slot['generation']}, for its order")
 def check_disposition(world):
     course = world.course
-    approved = (disposal_1, disposal_2, disposal_3, disposal_4, disposal_5, disposal_6, disposal_7)
+    approved = (disposal_1, disposal_2, disposal_3, disposal_4, disposal_5, disposal_6, disposal_7,
+                disposal_8)
     executed = (disposal_9, disposal_10, disposal_11)
     with world.report["disposition"] as check:
         for entry in world.chain:
@@ -2443,7 +2481,7 @@ def check_export(world):
         is_it = entry.type == "bundle.exported" and entry.incident == world.overview["incident"]
         need(is_it, "it is another entry")
         check.ask(entry, entry_3, entry_4, entry_5, entry_6, entry_7, entry_8, entry_14, entry_15, entry_17)
-        check.ask(entry, export_1, export_2, export_3, export_4, export_5, export_6)
+        check.ask(entry, entry_22, export_1, export_2, export_3, export_4, export_5, export_6)
         between = entry.seq - world.chain[-1].seq - 1
         check.ok(f"{entry}; {between} entries of the incident between head and export are not here")
         if world.unpinned:

@@ -5,6 +5,7 @@
 use evidence::document::Document;
 use evidence::enrolment::{EnrolmentRequest, Login, Renewal, Token};
 use evidence::entry::act::Act as ActV1;
+use evidence::entry::fields::{self, FieldsError};
 use evidence::entry::{ActDocument, ActObject, Entry, EntryType, Envelope, Signers};
 use evidence::id::{Actor, DeploymentId, MirrorId, PersonId};
 use evidence::keys::PublicKey;
@@ -110,6 +111,19 @@ impl Act {
     }
 }
 
+/// Asks whether an act has the fields of its type (`entry-22`, `incident-3`).
+///
+/// # Errors
+/// If it has others, or a value is in another form.
+pub fn has_its_fields(act: &ActV1) -> Result<(), Broken> {
+    let checked = fields::check(act);
+    let rule = match &checked {
+        Err(FieldsError::Word { .. }) => RuleId::Incident3,
+        _ => RuleId::Entry22,
+    };
+    must_hold(rule, checked)
+}
+
 /// The act that is being read, with its envelope.
 struct Case<'a> {
     envelope: &'a Envelope,
@@ -183,7 +197,8 @@ impl Case<'_> {
             && act.incident == envelope.incident
             && act.deployment == envelope.deployment;
         must(RuleId::Entry15, is_same, "its act is about something else")?;
-        must(RuleId::Entry15, act.refs == envelope.refs, "its refs are not those of its act")
+        must(RuleId::Entry15, act.refs == envelope.refs, "its refs are not those of its act")?;
+        has_its_fields(act)
     }
 
     fn approval(&self) -> Result<Act, Broken> {

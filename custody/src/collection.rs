@@ -12,6 +12,7 @@ use evidence::seal::delegation::{Delegation, collection_id};
 
 use crate::act::{Beside, Opened};
 use crate::entry::{refs, value};
+use crate::line::Vouched;
 use crate::order::{Issued, collectors};
 use crate::rule::{Broken, RuleId, must, must_have};
 use crate::{Case, Effect, State};
@@ -41,7 +42,7 @@ pub(crate) enum CollectionChange {
     Ended,
     Interrupted(Digest, u64),
     Stored(u64, Digest),
-    Held(MirrorId),
+    Held(MirrorId, Vouched),
 }
 
 impl Collection {
@@ -52,7 +53,7 @@ impl Collection {
                 (self.has_ended, self.interrupted) = (true, Some((seal, segments)));
             }
             CollectionChange::Stored(index, manifest) => self.stored = Some((index, manifest)),
-            CollectionChange::Held(mirror) => {
+            CollectionChange::Held(mirror, _) => {
                 self.held_by.insert(mirror);
             }
         }

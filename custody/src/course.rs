@@ -66,6 +66,11 @@ impl State {
             let hold = value(case.envelope, "hold")?;
             must(RuleId::Hold2, course.has_hold(&hold), "no such hold stands in the incident")?;
         }
+        if case.envelope.type_ == EntryType::DispositionApproved {
+            let here = self.collections.values().filter(|one| one.incident == case.envelope.incident);
+            let mut running = here.filter(|one| one.stored.is_none() && !one.has_ended);
+            must(RuleId::Disposal8, running.next().is_none(), "a collection of the incident is running")?;
+        }
         let judged = course.judge(&fact);
         let rule = judged.as_ref().err().map_or(RuleId::Disposal1, |refusal| rule_of(refusal, course, &fact));
         must_hold(rule, judged)?;

@@ -3,7 +3,7 @@
 //! Guarantee: the state after entry *n* is a function of the pins and the entries 0 to *n* with their acts. [`State::step`] changes
 //! nothing; [`State::take`] cannot fail. Everything here is pure: it opens nothing, waits for nobody and reads no clock.
 //! Memory grows with incidents, endpoints, orders and collections, and by 16 bytes an entry. A step costs O(1), and O(log n) for the
-//! target of an order. Two exceptions: `disposition.approved` makes its plan again, and `disposition.executed` looks through what is gone.
+//! target of an order. Two exceptions: `disposition.approved` looks through the collections and makes its plan again, and `disposition.executed` looks through what is gone.
 //! Not here: rules that need a clock, a store or the tree. Their numbers are in [`rule::RuleId`] too.
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "a field or variant whose name says everything has no comment")]
@@ -104,11 +104,13 @@ pub struct Change {
 }
 
 impl Change {
-    /// The history for which a change of the log key vouches: the reader compares it with the tree (`logkey-8`).
+    /// The history for which the entry vouches: the reader compares it with the tree (`logkey-8`, `mirror-12`).
     #[must_use]
     pub const fn vouched(&self) -> Option<Vouched> {
         match &self.effect {
-            Effect::LogKeys(_, vouched) => Some(*vouched),
+            Effect::LogKeys(_, vouched) | Effect::Collection(_, CollectionChange::Held(_, vouched)) => {
+                Some(*vouched)
+            }
             _ => None,
         }
     }
@@ -209,6 +211,9 @@ impl State {
     fn own(&self, case: &Case<'_>) -> Result<Effect, Broken> {
         match case.envelope.type_ {
             EntryType::LogGenesis => self.genesis(case),
+            EntryType::EvidenceAccessed => accessed(case),
+            EntryType::OrderRefused => self.refused(case),
+            EntryType::RecoveryPerformed => recovered(case),
             EntryType::CollectionProgress
             | EntryType::CollectionInterrupted
             | EntryType::CollectionMalformed
@@ -315,4 +320,21 @@ impl State {
         self.chains.insert(change.chain, change.place.head);
         (self.next, self.time) = (change.place.next, change.place.head.time);
     }
+}
+
+fn accessed(case: &Case<'_>) -> Result<Effect, Broken> {
+    let envelope = case.envelope;
+    let is_object = evidence::entry::fields::is_object(&envelope.refs, &envelope.incident);
+    must(RuleId::Access3, is_object, "it names an object that nobody can be given")?;
+    Ok(Effect::Nothing)
+}
+
+fn recovered(case: &Case<'_>) -> Result<Effect, Broken> {
+    let size: u64 = entry::value(case.envelope, "size")?;
+    must(
+        RuleId::Recovery1,
+        size <= case.at.index,
+        format_args!("restored to {size} entries, which came later"),
+    )?;
+    Ok(Effect::Nothing)
 }

@@ -6,10 +6,13 @@ use crate::act::Opened;
 use crate::rule::{Broken, RuleId, must, must_have, must_hold};
 use crate::{Case, Effect, State};
 
-/// The history on which the authority based its change of the log key. Whoever has the tree compares (`logkey-8`).
+/// A history for which somebody vouched: the authority in a change of the log key (`logkey-8`), a mirror in its statement
+/// (`mirror-12`). Whoever has the tree compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vouched {
-    /// Index of the entry that records the change.
+    /// The rule that is broken where the tree has another root.
+    pub rule: RuleId,
+    /// Index of the entry.
     pub index: u64,
     pub size: u64,
     pub root: ledger::Hash,
@@ -50,7 +53,7 @@ impl State {
                 format_args!("change {number} of the log key stands elsewhere than it must"),
             )?;
         }
-        let vouched = Vouched { index, size: change.size, root: change.root.into() };
+        let vouched = Vouched { rule: RuleId::LogKey8, index, size: change.size, root: change.root.into() };
         Ok(Effect::LogKeys(Box::new(keys), vouched))
     }
 }

@@ -1,5 +1,6 @@
 //! `mirror-*`: which mirrors the deployment admitted, and what they state.
 
+use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::entry::act::Act as ActV1;
 use evidence::id::MirrorId;
@@ -8,6 +9,7 @@ use ledger::{KeyType, VerifierKey};
 
 use crate::collection::CollectionChange;
 use crate::entry::{refs, value};
+use crate::line::Vouched;
 use crate::rule::{Broken, RuleId, must, must_have, must_hold};
 use crate::{Case, Effect, State};
 
@@ -93,6 +95,8 @@ impl State {
         )?;
         let is_first = !collection.held_by.contains(mirror);
         must(RuleId::Mirror11, is_first, "the mirror stated it before")?;
-        Ok(Effect::Collection(id, CollectionChange::Held(mirror.clone())))
+        let root: Digest = value(case.envelope, "root")?;
+        let vouched = Vouched { rule: RuleId::Mirror12, index: case.at.index, size, root: root.into() };
+        Ok(Effect::Collection(id, CollectionChange::Held(mirror.clone(), vouched)))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use evidence::admission::Reason;
 use evidence::digest::Digest;
 use evidence::id::{Chain, IncidentId, PersonId};
 use evidence::order::{Approval, Decision, Limits, Order, Step};
@@ -130,6 +131,18 @@ impl State {
         let end = order.ended.map(|end| end.to_string()).unwrap_or_default();
         must(RuleId::Order24, order.ended.is_none(), format_args!("its order was {end} before"))?;
         Ok(Effect::OrderEnded(id, OrderEnd::Cancelled))
+    }
+
+    /// `order.refused`
+    pub(crate) fn refused(&self, case: &Case<'_>) -> Result<Effect, Broken> {
+        self.issued_here(RuleId::Order25, case, &value(case.envelope, "order")?)?;
+        let reason = case.envelope.reference("reason").unwrap_or_default();
+        must(
+            RuleId::Order25,
+            Reason::is_recorded(reason),
+            format_args!("no endpoint refuses an order for the reason {reason}"),
+        )?;
+        Ok(Effect::Nothing)
     }
 
     /// The order that an entry is about: issued before, in the same incident.

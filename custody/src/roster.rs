@@ -35,10 +35,14 @@ impl State {
                 version > last,
                 format_args!("roster {version} was published before, or a newer one"),
             )?;
-            // Across a gap the links between cannot be checked; the threshold of signatures stands alone.
+            must(
+                RuleId::Roster4,
+                last.checked_add(1) == Some(version),
+                format_args!("roster {version} where the one after {last} follows"),
+            )?;
             must(
                 RuleId::Roster5,
-                last.checked_add(1) != Some(version) || roster.previous == Some(before.digest),
+                roster.previous == Some(before.digest),
                 format_args!("roster {version} does not name the roster before it"),
             )?;
         }

@@ -68,12 +68,14 @@ rules! {
     Entry19 "entry-19" Others;
     Entry20 "entry-20" Others;
     Entry21 "entry-21" Fold;
+    Entry22 "entry-22" Fold;
 
     Log1 "log-1" Fold;
     Log2 "log-2" Fold;
     Log3 "log-3" Fold;
     Log4 "log-4" Fold;
     Log5 "log-5" Fold;
+    Recovery1 "recovery-1" Fold;
 
     Note1 "note-1" Others;
     Note2 "note-2" Others;
@@ -90,7 +92,7 @@ rules! {
     Roster1 "roster-1" Fold;
     Roster2 "roster-2" Fold;
     Roster3 "roster-3" Fold;
-    Roster4 "roster-4" Others;
+    Roster4 "roster-4" Fold;
     Roster5 "roster-5" Fold;
     Roster6 "roster-6" Fold;
     Roster7 "roster-7" Others;
@@ -130,7 +132,7 @@ rules! {
 
     Incident1 "incident-1" Fold;
     Incident2 "incident-2" Fold;
-    Incident3 "incident-3" Others;
+    Incident3 "incident-3" Fold;
     Incident4 "incident-4" Fold;
     Incident5 "incident-5" Fold;
 
@@ -158,7 +160,7 @@ rules! {
     Order22 "order-22" Fold;
     Order23 "order-23" Fold;
     Order24 "order-24" Fold;
-    Order25 "order-25" Others;
+    Order25 "order-25" Fold;
     Order26 "order-26" Others;
     Order27 "order-27" Others;
     Order28 "order-28" Others;
@@ -195,7 +197,7 @@ rules! {
 
     Access1 "access-1" Others;
     Access2 "access-2" Others;
-    Access3 "access-3" Others;
+    Access3 "access-3" Fold;
     Access4 "access-4" Others;
     Access5 "access-5" Others;
 
@@ -212,7 +214,7 @@ rules! {
     Disposal5 "disposal-5" Fold;
     Disposal6 "disposal-6" Fold;
     Disposal7 "disposal-7" Fold;
-    Disposal8 "disposal-8" Others;
+    Disposal8 "disposal-8" Fold;
     Disposal9 "disposal-9" Fold;
     Disposal10 "disposal-10" Fold;
     Disposal11 "disposal-11" Fold;

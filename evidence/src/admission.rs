@@ -181,6 +181,12 @@ impl Reason {
         Self::Busy,
     ];
 
+    /// True for the name of a reason with which the ledger records a refusal: a busy endpoint is asked again.
+    #[must_use]
+    pub fn is_recorded(name: &str) -> bool {
+        Self::ALL.iter().any(|reason| *reason != Self::Busy && reason.as_str() == name)
+    }
+
     /// The frozen name.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod detail;
+pub mod fields;
 mod form;
 pub mod incident;
 mod kind;

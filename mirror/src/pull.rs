@@ -216,8 +216,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Checks that the tree contains the history for which the authority signed a change of the log key.
-    /// Called until the answer is known.
+    /// Checks that the tree contains the history for which an entry vouches. Called until the answer is known.
     fn vouched<S: TileSource<Error = ObjectError>>(
         &mut self,
         parts: &Parts<'_>,

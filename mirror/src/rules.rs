@@ -19,6 +19,7 @@ use custody::{At, State, View};
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::entry::act::Act as ActV1;
+use evidence::entry::detail::Detail;
 use evidence::entry::{ActDocument, ActLocation, ActObject, Entry, EntryType, Envelope};
 use evidence::order::Order;
 use evidence::signed::SignedError;
@@ -39,7 +40,7 @@ pub struct Rules {
     state: State,
     /// Texts that are missing, and texts that stay although a plan names them.
     texts: texts::Texts,
-    /// The history that the authority vouched for. It stays here until a round has compared it with the tree,
+    /// The history that an entry vouches for. It stays here until a round has compared it with the tree,
     /// because a round may end before that.
     vouched: Option<Vouched>,
 }
@@ -159,6 +160,10 @@ fn named_objects(
         match objects.peek(&key) {
             // The only kind whose key says nothing about its content.
             Ok(bytes) if key.kind() == store::KeyKind::StampedCheckpoint => stamped(&key, &bytes, pins)?,
+            Ok(bytes) if key.kind() == store::KeyKind::Detail => {
+                // Its bytes have the digest of the key.
+                must_hold(RuleId::Entry19, Detail::open(&bytes, &Digest::of(&bytes)))?;
+            }
             Ok(_) => {}
             Err(why @ (ObjectError::Source(SourceError::Missing { .. }) | ObjectError::Lost { .. }))
                 if key.kind() == store::KeyKind::Detail =>

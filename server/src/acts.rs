@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use evidence::entry::act::Act;
 use evidence::entry::detail::Detail;
+use evidence::entry::fields;
 use evidence::entry::{ActObject, EntryType, Signers};
 use evidence::id::{Actor, PersonId};
 use evidence::roster::Role;
@@ -63,6 +64,7 @@ pub async fn weigh(
     };
     collector.people.newest().speaks_for(key, &person, &roles)?;
     check_refs(&act, rule.refs)?;
+    fields::check(&act).map_err(|error| Failure::malformed(error.to_string()))?;
     check_time("the act", act.at, crate::clock::now())?;
     store_detail(collector, &act, detail).await?;
     Ok(Weighed { act, person, object: ActObject::from(signed) })

@@ -105,11 +105,23 @@ pub fn act(type_: EntryType, chain: &Chain, time: Time, by: &str, refs: &[(Strin
         at: time,
         by: by.parse().unwrap(),
         refs: refs.to_vec(),
-        fields: vec![],
+        fields: fields(type_),
         detail: None,
         nonce: ActNonce::Once(FixedBytes(
             Digest::of(format!("{type_} {time} {refs:?}").as_bytes()).0[..16].try_into().unwrap(),
         )),
+    }
+}
+
+/// The fields that each act of a type has.
+fn fields(type_: EntryType) -> Vec<(String, String)> {
+    let text = str::to_owned;
+    match type_ {
+        EntryType::IncidentOpened => {
+            pairs::sorted([("class", text("intrusions")), ("severity", text("high")), ("tlp", text("amber"))])
+        }
+        EntryType::EvidenceReplicated => pairs::sorted([("bytes", text("0")), ("segments", text("0"))]),
+        _ => vec![],
     }
 }
 

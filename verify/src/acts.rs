@@ -166,6 +166,7 @@ pub(crate) fn act_document(proven: &Proven, object: &ActObject) -> Result<Act, S
     if act.refs != envelope.refs {
         return Err("its refs are not those of its act".to_owned());
     }
+    custody::act::has_its_fields(&act).map_err(|broken| broken.to_string())?;
     Ok(act)
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use custody::rule::{RuleId, must};
 use evidence::bundle::{Overview, destruction_json};
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Fact, Object, Place};
@@ -45,12 +46,38 @@ pub(crate) fn course(
         let is_approver =
             envelope.type_ == EntryType::DispositionApproved && is_approver(files, proven, rosters)?;
         let fact = Fact::of(proven.index, envelope, act.as_ref(), is_approver);
+        if envelope.type_ == EntryType::DispositionApproved {
+            let says = format_args!("a collection runs at entry {}", proven.index).to_string();
+            must(RuleId::Disposal8, !runs_before(entries, proven.index), says)
+                .map_err(|broken| broken.to_string())?;
+        }
         course
             .judge(&fact)
             .map_err(|refusal| format!("{} at {}: {refusal}", envelope.type_, proven.index))?;
         course.apply(&fact);
     }
     Ok(course)
+}
+
+/// True if a collection of the incident started before this index and had not ended.
+fn runs_before(entries: &Entries, index: u64) -> bool {
+    let mut running = BTreeSet::new();
+    for proven in entries.incident.iter().take_while(|proven| proven.index < index) {
+        let collection = proven.reference("collection");
+        match proven.entry.envelope.type_ {
+            EntryType::CollectionStarted => {
+                running.insert(collection);
+            }
+            EntryType::CollectionStored
+            | EntryType::CollectionInterrupted
+            | EntryType::CollectionMalformed
+            | EntryType::CollectionContradicted => {
+                running.remove(&collection);
+            }
+            _ => {}
+        }
+    }
+    !running.is_empty()
 }
 
 fn is_approver(files: &Files<'_>, proven: &Proven, rosters: &Rosters) -> Result<bool, String> {

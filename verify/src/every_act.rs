@@ -1,9 +1,12 @@
 //! The check `custody.acts`: the bundle holds the act of every entry, the entry names that act, and the right persons signed it.
 
+use custody::rule::{Broken, RuleId, must};
+use evidence::admission::Reason;
 use evidence::bundle::Overview;
 use evidence::causes::chain;
 use evidence::entry::act::Act;
 use evidence::entry::detail::Detail;
+use evidence::entry::fields;
 use evidence::entry::{ActObject, EntryType};
 use evidence::json;
 
@@ -36,6 +39,7 @@ pub(crate) fn check(
             mirrors::check(entries, proven, &act)?;
             let detail = detail(files, &act)?;
             genesis(proven, trust)?;
+            names(entries, proven).map_err(|broken| broken.to_string())?;
             Ok((judged, detail))
         });
         match judged {
@@ -96,6 +100,31 @@ fn detail(files: &Files<'_>, act: &ActObject) -> Result<Found, String> {
     };
     Detail::open(&bytes, &detail).map_err(|cause| format!("{name}: {}", chain(&cause)))?;
     Ok(Found::Yes)
+}
+
+/// Checks what the refs of an unsigned act name (`access-3`, `order-25`).
+fn names(entries: &Entries, proven: &Proven) -> Result<(), Broken> {
+    let envelope = &proven.entry.envelope;
+    match envelope.type_ {
+        EntryType::EvidenceAccessed => must(
+            RuleId::Access3,
+            fields::is_object(&envelope.refs, &envelope.incident),
+            format_args!("entry {} names an object that nobody can be given", proven.index),
+        ),
+        EntryType::OrderRefused => {
+            let mut before = entries.incident.iter().take_while(|before| before.index < proven.index);
+            let is_issued = before.any(|before| {
+                before.entry.envelope.type_ == EntryType::OrderIssued
+                    && before.reference("order") == proven.reference("order")
+            });
+            must(
+                RuleId::Order25,
+                is_issued && proven.reference("reason").is_some_and(Reason::is_recorded),
+                format_args!("entry {} refuses an order that was not issued, or for no reason", proven.index),
+            )
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks that `log.genesis` is the log's first entry and names a key of the pinned log.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use custody::rule::{RuleId, must};
 use evidence::id::DeploymentId;
 use evidence::keys::PublicKey;
 use evidence::roster::Person;
@@ -85,6 +86,13 @@ impl Rosters {
         if self.published.values().any(|earlier| *earlier >= version) {
             return Err(format!("roster {version} was published again, or after a newer one"));
         }
+        let before = self.published.values().max();
+        must(
+            RuleId::Roster4,
+            before.is_none_or(|before| before.checked_add(1) == Some(version)),
+            format_args!("roster {version} does not follow the roster before it"),
+        )
+        .map_err(|broken| broken.to_string())?;
         self.published.insert(index, version);
         Ok(())
     }

@@ -78,6 +78,13 @@ fn second_roster(recipe: &mut Recipe<'static>, change: fn(&mut Paper<evidence::r
     });
 }
 
+/// The collector records that an endpoint refused an order.
+fn refused(chain: Chain, order: Digest, reason: &str) -> Draft {
+    let refs =
+        [("endpoint", "web-03".to_owned()), ("order", order.to_string()), ("reason", reason.to_owned())];
+    Draft::new(EntryType::OrderRefused, chain, "11:40:00", refs, |draft| own(&draft.act_by("collector:c1")))
+}
+
 forgeries! {
     roster_1_a_life_of_a_hundred_days: Roster1 "invalid document: a roster lives at most 90 days", |recipe| {
         recipe.drafts = Box::new(|drafts| {
@@ -97,6 +104,10 @@ forgeries! {
             let other = evidence::roster::Roster { issued: at("08:00:01"), ..first_roster() };
             drafts[SECOND_ROSTER] = published(&sign(&other, &[AUTHORITY]), 1, "09:00:01");
         });
+    }
+    roster_4_a_version_is_left_out: Roster4 "roster 3 where the one after 1 follows", |recipe| {
+        second_roster(recipe, |paper| paper.document.version = 3);
+        recipe.drafts = Box::new(|drafts| set(&mut drafts[SECOND_ROSTER], "version", "3"));
     }
     roster_5_names_another_before: Roster5 "roster 2 does not name the roster before it", |recipe| {
         second_roster(recipe, |paper| paper.document.previous = Some(Digest::ZERO));
@@ -303,6 +314,27 @@ forgeries! {
                 draft.signed("person:alice", ALICE)
             });
             drafts.push(cancelled);
+        });
+    }
+    order_25_bored: Order25 "no endpoint refuses an order for the reason bored", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let order = drafts[ISSUED].act.event();
+            drafts.push(refused(incident(), order, "bored"));
+        });
+    }
+    order_25_busy_which_is_never_recorded: Order25 "no endpoint refuses an order for the reason busy", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let order = drafts[ISSUED].act.event();
+            drafts.push(refused(incident(), order, "busy"));
+        });
+    }
+    order_25_an_order_that_was_never_issued: Order25 "it is about an order that was never issued", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts.push(refused(incident(), Digest::ZERO, "policy")));
+    }
+    order_25_an_order_of_another_incident: Order25 "it stands in another incident than its order", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let order = drafts[ISSUED].act.event();
+            drafts.push(refused(other_incident(), order, "policy"));
         });
     }
     order_24_cancelled_twice: Order24 "its order was cancelled before", |recipe| {

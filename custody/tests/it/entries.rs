@@ -3,10 +3,10 @@
 use custody::rule::RuleId;
 use custody::{At, State, View};
 use evidence::digest::Digest;
-use evidence::entry::{ActLocation, Entry, EntryType};
+use evidence::entry::{ActLocation, Entry, EntryType, pairs};
 use evidence::id::Chain;
 use testkit::bundles::{
-    ALICE, DAN, Draft, MALLORY, Recipe, ca_digest, genesis, incident, log_key, other_incident, own,
+    ALICE, DAN, Draft, MALLORY, Recipe, ca_digest, genesis, incident, log_key, other_incident, own, sign,
 };
 
 use crate::world::*;
@@ -31,6 +31,20 @@ fn leaf(recipe: &mut Recipe<'static>, from: &'static str, to: &'static str) {
             *bytes = text.replace(from, to).into_bytes();
         }
     });
+}
+
+const BY_ALICE: (&str, u8) = ("person:alice", ALICE);
+
+/// Gives the act of a draft other fields, which a person signs.
+fn fields(draft: &mut Draft, (by, number): (&str, u8), fields: &[(&str, &str)]) {
+    let mut act = draft.act_by(by);
+    act.fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    draft.act = sign(&act, &[number]).into();
+}
+
+/// Opens an incident with these words for class, severity and traffic light.
+fn opened(draft: &mut Draft, [class, severity, tlp]: [&str; 3]) {
+    fields(draft, BY_ALICE, &[("class", class), ("severity", severity), ("tlp", tlp)]);
 }
 
 forgeries! {
@@ -128,6 +142,62 @@ forgeries! {
     entry_21_a_reserved_type: Entry21 "who signs this type is not known to this version; update the mirror", |recipe| {
         recipe.drafts = Box::new(|drafts| {
             drafts.push(by(EntryType::EvidenceDerived, "11:40:00", BY_DAN, &[]));
+        });
+    }
+    entry_22_a_field_that_no_type_has:
+        Entry22 "incident.noted has the fields \"remark\", which are not those of its type", |recipe| {
+        recipe.drafts = Box::new(|drafts| fields(&mut drafts[NOTED], BY_DAN, &[("remark", "planted")]));
+    }
+    entry_22_a_field_is_missing:
+        Entry22 "incident.opened has the fields \"class, severity\", which are not those of its type", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            fields(&mut drafts[OPENED], BY_ALICE, &[("class", "test"), ("severity", "low")]);
+        });
+    }
+    entry_22_a_part_of_the_fields_of_a_partial_production:
+        Entry22 "evidence.accessed has the fields \"partial\", which are not those of its type", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let mut act = drafts[ACCESSED].act_by("collector:c1");
+            act.fields = vec![("partial".into(), "yes".into())];
+            drafts[ACCESSED].act = own(&act);
+        });
+    }
+    entry_22_a_number_in_another_form: Entry22 "the field items cannot be \"01\"", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let mut act = drafts[ACCESSED].act_by("collector:c1");
+            let selection = Digest::ZERO.to_string();
+            act.fields = pairs::sorted([("items", "01".into()), ("partial", "yes".into()), ("selection", selection)]);
+            drafts[ACCESSED].act = own(&act);
+        });
+    }
+    incident_3_a_severity_that_is_none: Incident3 "the field severity is not in its list: \"extreme\"", |recipe| {
+        recipe.drafts = Box::new(|drafts| opened(&mut drafts[OPENED], ["test", "extreme", "red"]));
+    }
+    incident_3_a_class_that_is_none: Incident3 "the field class is not in its list: \"Test\"", |recipe| {
+        recipe.drafts = Box::new(|drafts| opened(&mut drafts[OPENED], ["Test", "low", "red"]));
+    }
+    incident_3_a_traffic_light_that_is_none: Incident3 "the field tlp is not in its list: \"white\"", |recipe| {
+        recipe.drafts = Box::new(|drafts| opened(&mut drafts[OPENED], ["test", "low", "white"]));
+    }
+    access_3_everything: Access3 "it names an object that nobody can be given", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            set(&mut drafts[ACCESSED], "object", "everything");
+            drafts[ACCESSED].act = own(&drafts[ACCESSED].act_by("collector:c1"));
+        });
+    }
+    access_3_the_bundle_of_another_incident: Access3 "it names an object that nobody can be given", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            set(&mut drafts[ACCESSED], "object", "INC-2026-0008/bundle");
+            drafts[ACCESSED].act = own(&drafts[ACCESSED].act_by("collector:c1"));
+        });
+    }
+    recovery_1_restored_to_more_than_there_is: Recovery1 "restored to 18 entries, which came later", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let refs = [("size", "18".to_owned())];
+            let deployment = Chain::Deployment;
+            drafts.push(Draft::new(EntryType::RecoveryPerformed, deployment, "11:40:00", refs, |draft| {
+                own(&draft.act_by("collector:c1"))
+            }));
         });
     }
     log_1_the_log_begins_again: Log1 "log.genesis is the first entry, and no other", |recipe| {

@@ -336,6 +336,14 @@ forgeries! {
             ending.approve(&plan, "dan", DAN);
         });
     }
+    disposal_8_while_a_collection_runs: Disposal8 "a collection of the incident is running", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drop(drafts.remove(INTERRUPTED));
+            let mut ending = Ending::of(drafts);
+            let plan = ending.plan();
+            ending.approve(&plan, "alice", ALICE);
+        });
+    }
     disposal_9_destroyed_while_the_incident_is_open: Disposal9 "the incident is open", |recipe| {
         ended(recipe, |ending| {
             let plan = ending.approved();

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 
 use custody::act::{Act, Beside};
+use custody::line::Vouched;
 use custody::rule::RuleId;
 use custody::{At, State, View};
 use evidence::digest::Digest;
+use evidence::entry::EntryType;
 use evidence::order::Target;
-use testkit::bundles::{EVIDENCE, Ending, Logged, MALLORY, Recipe, Told, all_collect, at, key, mirrored};
+use testkit::bundles::{
+    Draft, EVIDENCE, Ending, Logged, MALLORY, Recipe, Told, all_collect, at, incident, key, mirrored, own,
+};
 use testkit::orders::target;
 
 use crate::world::{ENROLLED, STARTED, fold, pins, take};
@@ -60,6 +64,49 @@ fn an_honest_log_whose_evidence_was_destroyed_folds() {
     let state = folded(recipe);
     let course = state.courses().values().find(|course| course.approved().count() == 1).unwrap();
     assert!(course.destruction(&BTreeSet::new()).is_some());
+}
+
+#[test]
+fn mirror_12_a_mirrors_statement_names_a_root_for_whoever_has_the_tree() {
+    let recipe =
+        Recipe { drafts: Box::new(|drafts| mirrored(drafts, &Told::default())), ..Recipe::one_endpoint() };
+    let logged = recipe.logged();
+    let mut state = State::new(pins(), View::Whole);
+    let mut stated = 0;
+    for (index, bytes) in logged.leaves.iter().enumerate() {
+        let entry = custody::entry::read(bytes).unwrap();
+        if entry.envelope.type_ == EntryType::EvidenceReplicated {
+            let act = Act::read(&entry, entry.act.as_ref().unwrap(), Beside::default()).unwrap();
+            let at = At { index: index as u64, leaf: ledger::leaf_hash(bytes) };
+            let change = state.step(at, &entry, &act).unwrap();
+            let root = Digest::of(b"a root").into();
+            let vouched = Vouched { rule: RuleId::Mirror12, index: at.index, size: at.index, root };
+            assert_eq!(change.vouched(), Some(vouched));
+            stated += 1;
+        }
+        take(&mut state, &logged, index).unwrap();
+    }
+    assert_eq!(stated, 1);
+}
+
+#[test]
+fn an_order_that_an_endpoint_refused_folds() {
+    folded(Recipe {
+        drafts: Box::new(|drafts| {
+            let issued = drafts.iter().position(|draft| draft.type_ == EntryType::OrderIssued).unwrap();
+            for reason in ["malformed", "replay"] {
+                let refs = [
+                    ("endpoint", "web-03".to_owned()),
+                    ("order", drafts[issued].act.event().to_string()),
+                    ("reason", reason.to_owned()),
+                ];
+                drafts.push(Draft::new(EntryType::OrderRefused, incident(), "11:59:00", refs, |draft| {
+                    own(&draft.act_by("collector:c1"))
+                }));
+            }
+        }),
+        ..Recipe::one_endpoint()
+    });
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use custody::rule::{AskedBy, RuleId};
 
 /// Rules that a mirror asks by itself: it has the objects, the tree and the notes.
-const MIRROR_ALONE: [RuleId; 10] = [
+const MIRROR_ALONE: [RuleId; 12] = [
     RuleId::Entry18,
+    RuleId::Entry19,
     RuleId::Stamp1,
     RuleId::Stamp2,
     RuleId::Order12,
@@ -12,6 +13,7 @@ const MIRROR_ALONE: [RuleId; 10] = [
     RuleId::Access4,
     RuleId::Access5,
     RuleId::Disposal12,
+    RuleId::Mirror12,
     RuleId::LogKey8,
     RuleId::LogKey10,
 ];

@@ -117,14 +117,15 @@ pub(crate) fn in_term(parts: &Parts<'_>, note: &[u8]) -> Result<LogNote, PullErr
     Ok(read)
 }
 
-/// Checks that the tree begins with the history that the authority vouched for when it signed the change.
+/// Checks that the tree begins with the history for which an entry vouches: the authority's in a change, a mirror's in its statement.
 pub(crate) fn vouched<S: TileSource<Error = ObjectError>>(
     reader: &AuthenticatedReader<S>,
     vouched: Vouched,
 ) -> Result<(), PullError> {
-    let Vouched { index, size, root } = vouched;
+    let Vouched { rule, index, size, root } = vouched;
     let is_same = ledger::root(&Nodes(reader), size).map_err(|error| prove(&error))? == root;
-    let says =
-        format_args!("the authority let the key follow upon another history of {size} entries").to_string();
-    must(RuleId::LogKey8, is_same, says).map_err(|broken| PullError::Rule { index, broken })
+    let who =
+        if rule == RuleId::LogKey8 { "the authority let the key follow upon" } else { "a mirror states" };
+    must(rule, is_same, format_args!("{who} another history of {size} entries"))
+        .map_err(|broken| PullError::Rule { index, broken })
 }

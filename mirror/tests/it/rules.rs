@@ -148,6 +148,19 @@ fn signatures_must_be_of_who_the_type_asks_for() {
             says: "recorded without a signature in the name of person:alice",
         },
         Forgery {
+            name: "a text that is no detail object",
+            add: |log, chain| {
+                let bytes = b"{\"text\":\"planted\"}\n";
+                let text = Digest::of(bytes);
+                log.store.create(&Key::detail(text.as_bytes()), bytes).unwrap();
+                let noted = log
+                    .draft(EntryType::IncidentNoted, chain, [], |draft| draft.told(BY_ALICE.0, ALICE, text));
+                log.push(noted);
+            },
+            breaks: RuleId::Entry19,
+            says: "read detail object: missing field `salt`",
+        },
+        Forgery {
             name: "a signature over other bytes",
             add: |log, chain| {
                 let mut by_alice =

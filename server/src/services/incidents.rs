@@ -11,8 +11,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use evidence::entry::EntryType;
-use evidence::entry::act::Act;
-use evidence::entry::incident::{RsitClass, Severity, Tlp};
 use evidence::entry::state::{EndpointState, IncidentState};
 use evidence::id::{Chain, EndpointId, Generation, IncidentId};
 use evidence::signed::Signed;
@@ -40,15 +38,6 @@ pub struct Incidents {
     pub orders: Arc<OrderDesk>,
 }
 
-/// Demands a field of `incident.opened` with one of these words.
-fn check_field<T: fmt::Display>(act: &Act, name: &str, words: &[T]) -> Result<(), Failure> {
-    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    if act.field(name).is_some_and(|value| words.iter().any(|word| word == value)) {
-        return Ok(());
-    }
-    Err(Failure::malformed(format!("the field {name} is none of {}", words.join(", "))))
-}
-
 /// Opens an incident.
 ///
 /// # Errors
@@ -58,12 +47,6 @@ pub async fn open(collector: &Collector, signed: Signed, detail: &[u8]) -> Resul
     let incident = incident_of(&weighed)?;
     if weighed.act.reference("incident") != Some(incident.to_string().as_str()) {
         return Err(Failure::malformed("the act's ref names another incident than its chain"));
-    }
-    check_field(&weighed.act, "class", RsitClass::ALL)?;
-    check_field(&weighed.act, "severity", Severity::ALL)?;
-    check_field(&weighed.act, "tlp", Tlp::ALL)?;
-    if weighed.act.fields.len() != 3 {
-        return Err(Failure::malformed("incident.opened has the fields class, severity and tlp, no others"));
     }
     let id = incident.clone();
     let condition: Condition = Box::new(move |tx| match rows::incidents::at(tx, &id)? {
@@ -103,9 +86,6 @@ pub async fn record(incidents: &Incidents, signed: Signed, detail: &[u8]) -> Res
         EntryType::MirrorRetired => crate::services::mirrors::retire(collector, weighed).await,
         EntryType::HoldPlaced | EntryType::HoldReleased | EntryType::RetentionChanged => {
             let (incident, change) = (incident_of(&weighed)?, Change::of(&weighed.act));
-            if !weighed.act.fields.is_empty() {
-                return Err(Failure::malformed(format!("{} has no fields", weighed.act.act)));
-            }
             let locks = crate::upkeep::locks::of(&collector.replicas);
             if weighed.act.act == EntryType::RetentionChanged {
                 crate::upkeep::locks::check_retention(collector, &incident, &weighed, &locks).await?;

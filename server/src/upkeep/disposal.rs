@@ -40,9 +40,6 @@ pub async fn approve(upkeep: &Upkeep, weighed: Weighed) -> Result<Recorded, Fail
     let Chain::Incident(incident) = weighed.act.incident.clone() else {
         return Err(Failure::malformed("the act names no incident"));
     };
-    if !weighed.act.fields.is_empty() {
-        return Err(Failure::malformed("disposition.approved has no fields"));
-    }
     let (deployment, act) = (upkeep.collector.deployment.clone(), weighed.act.clone());
     let is_approver = upkeep
         .collector

@@ -284,6 +284,17 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
         ("count", (overview.head_seq + 1).to_string()),
     ];
     let chain = Chain::Incident(incident.parse().unwrap());
+    // export-4, export-5: the act has the fields of the bundle that went out, and this one is whole and has its quorum.
+    let selection = Digest::ZERO.to_string();
+    let part = [("items", "1"), ("partial", "yes"), ("selection", selection.as_str())];
+    for fields in [&part[..], &[("without_quorum", "yes")]] {
+        let act =
+            ada.act(EntryType::BundleExported, chain.clone(), &refs, fields, Some("for the consultant"));
+        let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: sums.clone().into() };
+        let refused = client.record_export(request).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains("of the bundle that went out"), "{refused}");
+    }
     let act = ada.act(EntryType::BundleExported, chain, &refs, &[], Some("for the consultant"));
     let request = v1::RecordExportRequest { act: act.act, detail: act.detail, sums: sums.into() };
     let recorded = client.record_export(request).await.unwrap().into_inner();

@@ -3,7 +3,6 @@
 use evidence::digest::Digest;
 use evidence::enrolment::{Login, LoginType};
 use evidence::entry::EntryType;
-use evidence::entry::pairs;
 use evidence::id::Chain;
 use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
@@ -88,11 +87,6 @@ impl Recipe<'_> {
                 [("incident", INCIDENT.into())],
                 |draft| {
                     let mut act = draft.act_by("person:alice");
-                    act.fields = pairs::sorted([
-                        ("severity", "high".into()),
-                        ("tlp", "amber".into()),
-                        ("class", "intrusions".into()),
-                    ]);
                     act.detail = Some(title(self.title).1);
                     sign(&act, &[ALICE]).into()
                 },
@@ -188,7 +182,7 @@ impl Recipe<'_> {
                 EntryType::EvidenceAccessed,
                 incident(),
                 "11:00:00",
-                [("person", "alice".into()), ("object", second.0.collection.to_string())],
+                [("person", "alice".into()), ("object", format!("{}/items", second.0.collection))],
                 collector,
             ),
             Draft::new(EntryType::IncidentNoted, incident(), "11:30:00", [], |draft| {

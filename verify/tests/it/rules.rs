@@ -8,6 +8,8 @@ use testkit::bundles::*;
 
 use crate::verdicts::*;
 
+mod earlier;
+mod forms;
 mod notes;
 mod stamps;
 

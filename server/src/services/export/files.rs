@@ -84,7 +84,7 @@ pub async fn export(
         return Err(Failure::missing("the incident has no entries"));
     };
     let is_waived = quorum == Quorum::Waived;
-    exporter.exports.remember(&incident, head.leaf.into(), snapshot.published.size, is_waived);
+    exporter.exports.remember(&incident, head.leaf.into(), snapshot.published.size, selection, is_waived);
     let files =
         Files { exporter, collector, snapshot: &snapshot, quorum, production: production.as_ref(), answers };
     files.overview(person, head.seq, head.leaf.into()).await?;

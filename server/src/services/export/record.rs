@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use evidence::bundle::production::Selection;
 use evidence::bundle::{Sums, WITHOUT_QUORUM_FIELD};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -23,28 +24,46 @@ use crate::services::export::Exporter;
 /// Most exports that may wait for their entry: those of a busy team in a few days.
 const REMEMBERED_MAX: usize = 1024;
 
-/// The checkpoint of each streamed bundle. A restart loses this; the responder then exports the bundle again.
+/// A bundle that was streamed and waits for its entry.
+#[derive(Debug, Clone)]
+struct Streamed {
+    incident: IncidentId,
+    head: Digest,
+    /// Size of its checkpoint.
+    size: u64,
+    /// The fields that its act must have.
+    fields: Vec<(String, String)>,
+}
+
+/// The streamed bundles. A restart loses them; the responder then exports the bundle again.
 #[derive(Debug, Default)]
-pub struct Exports(Mutex<VecDeque<(IncidentId, Digest, u64, bool)>>);
+pub struct Exports(Mutex<VecDeque<Streamed>>);
 
 impl Exports {
     /// Remembers that a bundle of this incident with this head was streamed under the checkpoint of `size`. Each export is itself an
     /// entry of the incident, so no two exports have one head. `is_waived`: without the quorum that the policy asks for.
-    pub fn remember(&self, incident: &IncidentId, head: Digest, size: u64, is_waived: bool) {
+    pub fn remember(
+        &self,
+        incident: &IncidentId,
+        head: Digest,
+        size: u64,
+        selection: Option<&Selection>,
+        is_waived: bool,
+    ) {
+        let part = selection.into_iter().flat_map(Selection::fields);
+        let quorum = is_waived.then(|| (WITHOUT_QUORUM_FIELD.0, WITHOUT_QUORUM_FIELD.1.to_owned()));
+        // Sorted: the quorum's name comes behind those of a part.
+        let fields = part.chain(quorum).map(|(name, value)| (name.to_owned(), value)).collect();
         let mut exports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if exports.len() >= REMEMBERED_MAX {
             exports.pop_front();
         }
-        exports.push_back((incident.clone(), head, size, is_waived));
+        exports.push_back(Streamed { incident: incident.clone(), head, size, fields });
     }
 
-    fn of(&self, incident: &IncidentId, head: &Digest) -> Option<(u64, bool)> {
+    fn of(&self, incident: &IncidentId, head: &Digest) -> Option<Streamed> {
         let exports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        exports
-            .iter()
-            .rev()
-            .find(|(of, at, ..)| of == incident && at == head)
-            .map(|(_, _, size, is_waived)| (*size, *is_waived))
+        exports.iter().rev().find(|one| one.incident == *incident && one.head == *head).cloned()
     }
 }
 
@@ -74,18 +93,17 @@ pub async fn record(
     let count: u64 = reference("count")?
         .parse()
         .map_err(|_other_form| Failure::malformed("the act's count is no number"))?;
-    let Some((size, is_waived)) = exporter.exports.of(&incident, &head) else {
+    let Some(Streamed { size, fields, .. }) = exporter.exports.of(&incident, &head) else {
         return Err(Failure::new(
             Class::Precondition,
             "this collector does not remember exporting that bundle (it restarted meanwhile); export again",
         ));
     };
-    let (name, value) = WITHOUT_QUORUM_FIELD;
-    let says = weighed.act.field(name);
-    if says != is_waived.then_some(value) {
+    // export-4, export-5
+    if weighed.act.fields != fields {
         return Err(Failure::malformed(format!(
-            "the act's field {name} is {says:?}; the bundle went out {} the quorum",
-            if is_waived { "without" } else { "with" }
+            "the act has the fields {:?}; of the bundle that went out they are {fields:?}",
+            weighed.act.fields
         )));
     }
     let chain = Chain::from(incident.clone());
@@ -112,4 +130,30 @@ pub async fn record(
         stamps: stamps(&exporter.tsas, sums).await.into_iter().map(Into::into).collect(),
         consistency: hash_bytes(&consistency),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn export_4_the_fields_of_an_export_are_those_of_the_bundle_that_went_out() {
+        let (exports, incident) = (Exports::default(), "INC-2026-0007".parse().unwrap());
+        let mut selection = Selection::new();
+        assert!(selection.insert(Digest::ZERO, 7));
+        let cases = [
+            (None, false, vec![]),
+            (None, true, vec!["without_quorum"]),
+            (Some(&selection), false, vec!["items", "partial", "selection"]),
+            (Some(&selection), true, vec!["items", "partial", "selection", "without_quorum"]),
+        ];
+        for (number, (selection, is_waived, names)) in cases.into_iter().enumerate() {
+            let head = Digest::of(&[u8::try_from(number).unwrap()]);
+            exports.remember(&incident, head, 9, selection, is_waived);
+            let fields = exports.of(&incident, &head).unwrap().fields;
+            assert_eq!(fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+            assert!(fields.is_sorted());
+        }
+        assert!(exports.of(&incident, &Digest::ZERO).is_none());
+    }
 }

@@ -67,7 +67,8 @@ async fn key(collector: &Collector, row: &CollectionRow, object: &str) -> Result
         _ => {}
     }
     let (kind, index) = object.split_once('/').ok_or_else(unknown)?;
-    let index: u64 = index.parse().map_err(|_not_a_number| unknown())?;
+    // One spelling, because the ledger names the object as it was asked for (access-3).
+    let index = index.parse::<u64>().ok().filter(|number| number.to_string() == index).ok_or_else(unknown)?;
     let segments = collector.segments_of(row.number).await?;
     let segment = segments.iter().find(|segment| segment.index == index);
     let segment =
