@@ -92,10 +92,10 @@ finish exhibit-server
 root=$work/exhibit
 install -Dsm755 "$bin/exhibit" "$root/usr/bin/exhibit"
 install -Dsm755 "$bin/exhibit-verify" "$root/usr/bin/exhibit-verify"
-install -Dm755 packaging/verify.sh "$root/usr/share/exhibit/verify.sh"
+install -Dm755 packaging/verify.py "$root/usr/share/exhibit/verify.py"
 man exhibit 1
 mkdir -p "$root/usr/share/bash-completion/completions"
 "$bin/exhibit" completions bash >"$root/usr/share/bash-completion/completions/exhibit"
 chmod 644 "$root"/usr/share/bash-completion/completions/*
-control exhibit "$libc, openssh-client" "responder's command line and offline verifier"
+control exhibit "$libc, openssh-client, openssl, python3, zstd" "responder's command line and offline verifier"
 finish exhibit

@@ -102,8 +102,8 @@ exhibit trust export "$demo/trust"
 say "Verify with exhibit-verify"
 run "$bin/exhibit-verify" "$demo/bundle" --trust "$demo/trust"
 
-say "Verify with stock tools alone (sha256sum, ssh-keygen, openssl, tar)"
-run sh packaging/verify.sh "$demo/bundle" "$demo/trust"
+say "Verify with stock tools alone (python3, ssh-keygen, openssl, zstd)"
+run python3 packaging/verify.py "$demo/bundle" "$demo/trust"
 run sh -c "tar --zstd -tf '$demo/bundle/evidence/$collection/container.tar.zst' | tail -n 3"
 
 say "Tamper with a copy: one bit of one stored byte"

@@ -1,7 +1,7 @@
 """Compares the tests of today with the records in tests/net: no test goes without a word, no verdict changes.
 
 test-names.txt   every test of the base, `SOURCE: NAME`
-verdicts.txt     how often, in which test, each verifier gave which verdict at the base
+verdicts.txt     how often, in which test, each verifier gave which verdict at the base; what it says of verify.sh is due of verify.py, its successor
 changed-verdicts.txt  `TIMES TEST: OLD VERDICT -> NEW VERDICT (why)`: a verdict that was meant to change
 moved-names.txt  `OLD -> NEW[, NEW] (why)`: where a name of the base went. `*` at the end of both sides stands for the same rest. The longest OLD wins.
 
@@ -77,7 +77,8 @@ def verdicts_due(folder):
     due = collections.Counter()
     for line in lines(folder, "verdicts.txt"):
         parts = VERDICT.match(line)
-        due[parts["test"], parts["verdict"].strip()] += int(parts["times"])
+        verdict = re.sub(r"^verify\.sh\b", "verify.py", parts["verdict"].strip())
+        due[parts["test"], verdict] += int(parts["times"])
     for line in lines(folder, "changed-verdicts.txt"):
         parts = CHANGED.match(line)
         if parts is None or due[parts["test"], parts["old"]] < int(parts["times"]):

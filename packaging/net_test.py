@@ -52,20 +52,23 @@ class Names(unittest.TestCase):
 
 class Verdicts(unittest.TestCase):
     base = "      2 forged::a: exhibit-verify 1 custody, seals\n      1 forged::a: verify.sh 1\n"
-    today = ["forged::a: exhibit-verify 1 custody, seals\n"] * 2 + ["forged::a: verify.sh 1\n"]
+    today = ["forged::a: exhibit-verify 1 custody, seals\n"] * 2 + ["forged::a: verify.py 1\n"]
+
+    def test_the_successor_of_verify_sh_owes_its_verdicts(self):
+        self.assertEqual(len(wrong_verdicts(self.base, "", [line.replace("verify.py", "verify.sh") for line in self.today])), 1)
 
     def test_the_same_and_more_is_good(self):
         self.assertEqual(wrong_verdicts(self.base, "", self.today), [])
-        self.assertEqual(wrong_verdicts(self.base, "", [*self.today, "forged::b: verify.sh 0\n", *self.today]), [])
+        self.assertEqual(wrong_verdicts(self.base, "", [*self.today, "forged::b: verify.py 0\n", *self.today]), [])
 
     def test_another_verdict_is_told(self):
         self.assertEqual(len(wrong_verdicts(self.base, "", [line.replace("custody, seals", "seals") for line in self.today])), 1)
-        self.assertEqual(len(wrong_verdicts(self.base, "", [line.replace("verify.sh 1", "verify.sh 0") for line in self.today])), 1)
+        self.assertEqual(len(wrong_verdicts(self.base, "", [line.replace("verify.py 1", "verify.py 0") for line in self.today])), 1)
 
     def test_a_verdict_that_was_meant_to_change_is_due_as_it_is_now(self):
-        changed = "1 forged::a: verify.sh 1 -> verify.sh 2 (it cannot check that any more)\n"
+        changed = "1 forged::a: verify.py 1 -> verify.py 2 (it cannot check that any more)\n"
         self.assertEqual(len(wrong_verdicts(self.base, "", self.today, changed)), 1)
-        self.assertEqual(wrong_verdicts(self.base, "", [line.replace("verify.sh 1", "verify.sh 2") for line in self.today], changed), [])
+        self.assertEqual(wrong_verdicts(self.base, "", [line.replace("verify.py 1", "verify.py 2") for line in self.today], changed), [])
         with self.assertRaises(ValueError):
             wrong_verdicts(self.base, "", self.today, changed.replace("1 forged", "2 forged"))
 
@@ -83,7 +86,7 @@ class Verdicts(unittest.TestCase):
         moves = "".join(f"{net.VERIFIERS_AT_BASE}: forged::{one} -> {net.VERIFIERS}: table::b (a row of a table)\n" for one in "ac")
         moved = [line.replace("forged::a", "table::b") for line in self.today]
         self.assertEqual(len(wrong_verdicts(base, moves, moved)), 1)
-        self.assertEqual(wrong_verdicts(base, moves, [*moved, "table::b: verify.sh 1\n"]), [])
+        self.assertEqual(wrong_verdicts(base, moves, [*moved, "table::b: verify.py 1\n"]), [])
 
 
 if __name__ == "__main__":

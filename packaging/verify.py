@@ -12,7 +12,7 @@ What it trusts The files of TRUSTDIR, which you pinned yourself: `authority`, `p
 What it needs  Python 3.9 or later; ssh-keygen (8.2 or later) for SSH signatures, openssl (3.0 or later) for
                signatures of the ledger and time stamps, zstd for containers; a temporary folder (TMPDIR) with
                room for the longest document.
-What it leaves README.txt, certification.txt, destruction.txt and verify.sh are the exporter's words; whether
+What it leaves README.txt, certification.txt, destruction.txt and verify.py are the exporter's words; whether
                a stamp's certificate was revoked; what no bundle shows: an entry behind its last one, a roster
                or a retirement that was left out (docs/spec/bundle.md, *Checks*).
 Exit           0 all checks hold; 1 a check failed; 2 a check could not be made; 64 wrong usage.
@@ -466,7 +466,7 @@ LONG = re.compile(r"evidence/[0-9a-f]{64}/(container\.tar\.zst|items/[0-9]+\.con
 STAMPS = [".tsr", ".2.tsr", ".3.tsr", ".4.tsr"]
 UNCOVERED = {"SHA256SUMS", "SHA256SUMS.sig", *("SHA256SUMS" + ending for ending in STAMPS),
              "export/checkpoint", "export/consistency", "export/entry", "export/entry.tlog-proof"}
-EXPORTERS_WORDS = {"README.txt", "certification.txt", "destruction.txt", "verify.sh"}
+EXPORTERS_WORDS = {"README.txt", "certification.txt", "destruction.txt", "verify.py", "verify.sh"}
 MOST_FILES = 4194304
 
 class Folder:
@@ -2205,6 +2205,8 @@ def check_checkpoint(world, found):
         need(is_it, "origin or size are not those of bundle.json")
         world.head = head
         check.ok(f"{head.origin} at {head.size} entries, signed by the log's key")
+        for number, one in enumerate(world.line, 1):
+            check.ok(f"change {number} of the log key, entry {one.index}: signed by the pinned authority")
 def judge_note(world, note):
     """The log's key in term signed a note, each line of a known key holds: who cosigned it, since when."""
     logkey_10(note, world.line, world.pins)
@@ -2223,14 +2225,15 @@ def check_quorum(world):
     policy, cosigned = world.pins.policy, world.cosigned
     times = {name: datetime.datetime(1970, 1, 1) + datetime.timedelta(0, min(at, 2**37))
              for name, at in cosigned.items()}
-    since = [f"{name} since {at:%Y-%m-%dT%H:%M:%SZ}" for name, at in times.items()]
-    who = f"cosigned by {', '.join(since) or 'nobody who is pinned'}"
+    since = [f"{name} ({policy.witnesses[name].name}), since {at:%Y-%m-%dT%H:%M:%SZ}"
+             for name, at in times.items()]
+    who = f"cosigned by {'; '.join(since) or 'nobody who is pinned'}"
     with world.report["quorum"] as check:
         if policy.is_met(policy.quorum, cosigned):
             check.ok(f"the pinned quorum ({policy.quorum}) is met; {who}")
         else:
             need("without_quorum" in world.overview, f"the pinned quorum {policy.quorum} is not met; {who}")
-            check.skip(f"the bundle went out without the quorum; {who}", True)
+            check.skip(f"exported WITHOUT QUORUM; {who}", True)
     is_asked = policy.quorum != "none" and bool(policy.mirrors())
     mirrors = [name for name in policy.mirrors() if name in cosigned]
     with world.report["custody.complete"] as check:
@@ -2498,6 +2501,7 @@ def check_coverage(world):
                 check.ok(f"{one}: {state_of(one)}")
         if sorted(here) != overview["collections"]:
             check.fail("`collections` of bundle.json is not what is here")
+        need(not {"verify.py", "verify.sh"} <= bundle.sizes.keys(), "verify.sh stands beside verify.py")
         for name in sorted(set(bundle.sizes) - bundle.asked - EXPORTERS_WORDS - UNCOVERED):
             check.fail(f"{name} is there, and nothing asks for it")
 def state_of(collection):

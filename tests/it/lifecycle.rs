@@ -63,8 +63,8 @@ fn verified(lab: &Lab, incident: &str) -> usize {
 
 /// Strangers' tools say the same of the bundle that [`verified`] made.
 fn verified_by_strangers(lab: &Lab, incident: &str) {
-    run(Command::new("sh")
-        .arg(lab::checkout().join("packaging/verify.sh"))
+    run(Command::new("python3")
+        .arg(lab::checkout().join("packaging/verify.py"))
         .arg(lab.path(format!("{incident}.bundle")))
         .arg(lab.trust().unwrap()))
     .unwrap();

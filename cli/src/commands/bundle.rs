@@ -40,7 +40,7 @@ use crate::session::{Session, refusal_with_next, refused};
 const MODE: u32 = 0o666;
 
 /// Files that a collector may leave out, because they are the same in every bundle.
-const OWN_FILES: &[(&str, &str)] = &[("verify.sh", include_str!("../../../packaging/verify.sh"))];
+const OWN_FILES: &[(&str, &str)] = &[("verify.py", include_str!("../../../packaging/verify.py"))];
 
 /// `exhibit bundle …`.
 #[derive(Debug, Subcommand)]

@@ -187,9 +187,9 @@ impl Recipe<'_> {
         files.insert("bundle.json".into(), json::to_document(&overview).unwrap());
         files.insert(
             "README.txt".into(),
-            b"An Exhibit bundle. Check it with exhibit-verify or verify.sh.\n".to_vec(),
+            b"An Exhibit bundle. Check it with exhibit-verify or verify.py.\n".to_vec(),
         );
-        files.insert("verify.sh".into(), b"#!/bin/sh\necho use your own copy; exit 2\n".to_vec());
+        files.insert("verify.py".into(), b"raise SystemExit(\"use your own copy\")\n".to_vec());
         files.insert(
             "certification.txt".into(),
             b"I, ____, certify under FRE 902(13) and (14) ...\n".to_vec(),

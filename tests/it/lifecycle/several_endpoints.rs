@@ -69,6 +69,6 @@ fn bundles_of_endpoints_met_out_of_order_verify_whole_and_in_part() {
     let report = lab.verify(&part).unwrap();
     assert_eq!(report.exit_code(), 0, "{}", report.text());
     assert!(report.partial && report.items.len() == 4, "{}", report.text());
-    let script = lab::checkout().join("packaging/verify.sh");
-    run(Command::new("sh").arg(script).arg(&part).arg(lab.trust().unwrap())).unwrap();
+    let script = lab::checkout().join("packaging/verify.py");
+    run(Command::new("python3").arg(script).arg(&part).arg(lab.trust().unwrap())).unwrap();
 }

@@ -61,8 +61,8 @@ fn an_export_waits_for_both_words_of_the_mirror_and_then_verifies_with_everythin
         assert_eq!(verdict.verdict, exhibit_verify::Verdict::Ok, "{}", report.text());
     }
     assert_eq!(report.vouched_by.len(), 2, "{:?}", report.vouched_by);
-    let plain = run(Command::new("sh")
-        .arg(lab::checkout().join("packaging/verify.sh"))
+    let plain = run(Command::new("python3")
+        .arg(lab::checkout().join("packaging/verify.py"))
         .arg(&bundle)
         .arg(lab.trust().unwrap()))
     .unwrap();

@@ -33,7 +33,7 @@ for package in exhibit exhibit-agent exhibit-server; do
     done < <(find "/usr/share/doc/$package" -name '*.md')
     [ "$links" -gt 50 ]
 done
-test -x /usr/share/exhibit/verify.sh
+test -x /usr/share/exhibit/verify.py
 
 say deployment
 exhibit authority init /root/admin --deployment pkg --person alice=responder,endpoint-admin
@@ -66,7 +66,7 @@ exhibit collection list --incident "$incident"
 exhibit bundle export "$incident" --out /root/bundle --purpose test
 exhibit trust export /root/trust
 exhibit-verify /root/bundle --trust /root/trust --quiet
-sh /usr/share/exhibit/verify.sh /root/bundle /root/trust | tail -n 1
+python3 /usr/share/exhibit/verify.py /root/bundle /root/trust | tail -n 1
 python3 /usr/share/doc/exhibit/examples/bodyfile.py /root/bundle/evidence/* >/root/bodyfile
 grep -q "^0|/etc/hostname|" /root/bodyfile
 

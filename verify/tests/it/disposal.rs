@@ -200,13 +200,12 @@ fn refused(forgeries: Vec<Forgery>) {
     let mut missed = Vec::new();
     for (why, check, words, recipe) in forgeries {
         let files = recipe.build().files;
-        let report = verify(&files);
+        let Judged { report, code, said } = judged(&files, &trust_files());
         if report.exit_code() != 1 || !says(&report, check).contains(words) || fails(&report, "sums") {
             missed.push(format!("{why}, not by {check} ({words}): {}", report.text()));
         }
-        let (code, said) = script(&files, &trust_files());
         if code != 1 {
-            missed.push(format!("{why}, under verify.sh: {code}\n{said}"));
+            missed.push(format!("{why}, under verify.py: {code}\n{said}"));
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n\n"));

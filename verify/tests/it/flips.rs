@@ -64,7 +64,7 @@ pub fn flipped(bundle: &Bundle, whole: impl Fn(&str) -> bool + Sync) -> Vec<Stri
 
 /// Words of the exporter, which the exporter's signature covers and nothing else can.
 fn is_word(files: &Files, name: &str, at: usize) -> bool {
-    if ["README.txt", "certification.txt", "verify.sh"].contains(&name) {
+    if ["README.txt", "certification.txt", "verify.py"].contains(&name) {
         return true;
     }
     let text = String::from_utf8_lossy(&files[name]).into_owned();

@@ -1,5 +1,5 @@
 //! Cosigners of the ledger's head: too few, others, of another head, stripped, replayed, flipped; and the bundle that says it has none.
-//! Every case is put to `exhibit-verify` and to verify.sh, which knows nothing of our code.
+//! Every case is put to `exhibit-verify` and to verify.py, which knows nothing of our code.
 
 use std::path::Path;
 

@@ -283,7 +283,6 @@ fn a_renewal_holds_by_the_endpoints_own_evidence_key_alone() {
     let [mail, tenth, second, app] = MACHINES;
     let (report, said) = both(&with_renewal(|| renewed(&app, &app, app.key)).build().files, &trust_files());
     assert_eq!(report.exit_code(), 0, "{}\n{said}", report.text());
-    // verify.sh does not look at renewals (docs/spec/bundle.md, *Stock tools*).
     for (why, renewal) in [
         ("another endpoint's key", renewed(&app, &app, mail.key)),
         ("an entry that names another endpoint", renewed(&app, &mail, app.key)),

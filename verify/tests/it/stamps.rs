@@ -152,7 +152,7 @@ pub fn sequence(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What `exhibit-verify` says; verify.sh comes to the same end, and says the same of each stamp.
+/// What `exhibit-verify` says; verify.py comes to the same end, and says the same of each stamp.
 fn both_judge(files: &Files, pins: &Files) -> Report {
     let (report, said) = both(files, pins);
     let lines = |verdict: &str, text: &str| {

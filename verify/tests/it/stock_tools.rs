@@ -1,4 +1,4 @@
-//! The same bundle under tools that know nothing of us: sha256sum, ssh-keygen, openssl, tar; and verify.sh, which is made of them.
+//! The same bundle under tools that know nothing of us: sha256sum, ssh-keygen, openssl, tar; and verify.py, which calls them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,8 +58,8 @@ impl Unpacked {
     }
 
     fn script(&self) -> Option<i32> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh");
-        let mut command = Command::new("sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.py");
+        let mut command = Command::new("python3");
         command.arg(script).arg(self.root()).arg(self.laid.trust());
         command.output().unwrap().status.code()
     }

@@ -16,9 +16,9 @@ pub fn trust() -> Trust {
     trust_of(&trust_files())
 }
 
-/// What `exhibit-verify` says of files in memory.
+/// What `exhibit-verify` says of a bundle; verify.py comes to the same end.
 pub fn verify(files: &Files) -> Report {
-    judged_under(files, &trust())
+    both(files, &trust_files()).0
 }
 
 /// What `exhibit-verify` says of files in memory under these pins.
@@ -56,14 +56,14 @@ fn record(verifier: &str, code: i32, failed: &str) {
 pub struct Judged {
     /// Of `exhibit-verify`.
     pub report: Report,
-    /// The exit code of verify.sh, which knows nothing of our code.
+    /// The exit code of verify.py, which knows nothing of our code.
     pub code: i32,
-    /// What verify.sh prints.
+    /// What verify.py prints.
     pub said: String,
 }
 
 impl Judged {
-    /// The checks that verify.sh says to have failed.
+    /// The checks that verify.py says to have failed.
     pub fn plainly_failed(&self) -> Vec<&str> {
         let lines = self.said.lines().filter_map(|line| line.strip_prefix("FAILED "));
         let mut failed: Vec<&str> = lines.filter_map(|line| line.split_whitespace().next()).collect();
@@ -82,15 +82,15 @@ pub fn judged(files: &Files, pins: &Files) -> Judged {
     Judged { report, code, said }
 }
 
-/// What verify.sh says: exit code and text.
+/// What verify.py says: exit code and text.
 pub fn script(files: &Files, pins: &Files) -> (i32, String) {
     plainly(&Laid::out(files, pins))
 }
 
-/// verify.sh runs where the day and the letters are others than the maker's.
+/// verify.py runs where the day and the letters are others than the maker's.
 fn plainly(laid: &Laid) -> (i32, String) {
-    let output = Command::new("sh")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.sh"))
+    let output = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.py"))
         .arg(laid.bundle())
         .arg(laid.trust())
         .env("TZ", "Pacific/Kiritimati")
@@ -99,11 +99,11 @@ fn plainly(laid: &Laid) -> (i32, String) {
         .output()
         .unwrap();
     let (code, said) = (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned());
-    record("verify.sh", code, "");
+    record("verify.py", code, "");
     (code, said)
 }
 
-/// What `exhibit-verify` says; verify.sh comes to the same end.
+/// What `exhibit-verify` says; verify.py comes to the same end.
 pub fn both(files: &Files, pins: &Files) -> (Report, String) {
     let Judged { report, code, said } = judged(files, pins);
     assert_eq!(code, i32::from(report.exit_code()), "{}\n{said}", report.text());

@@ -34,8 +34,8 @@ How to check it
   1. exhibit-verify BUNDLE --trust TRUSTDIR
      TRUSTDIR holds what you pinned yourself, before, and from another hand than this bundle's: the
      authority's keys and the log's key. Keys inside the bundle prove nothing about the bundle.
-  2. Or with stock tools: sh verify.sh BUNDLE TRUSTDIR. Use your own copy of verify.sh; the digest of
-     the right one is published with each release.
+  2. Or with stock tools: python3 verify.py BUNDLE TRUSTDIR. Use your own copy of verify.py; the digest
+     of the right one is published with each release. It needs ssh-keygen, openssl and zstd.
   3. Or by hand: sha256sum -c --strict SHA256SUMS, and compare the list with the files: a file that is
      not listed was added by somebody. Then ssh-keygen -Y verify over SHA256SUMS, and openssl ts -verify
      over SHA256SUMS.tsr where there is one.
@@ -81,7 +81,7 @@ that hold everything stay sealed with their owner.
 How to check it
   1. exhibit-verify BUNDLE --trust TRUSTDIR
      TRUSTDIR holds what you pinned yourself, before, and from another hand than this bundle's.
-  2. Or with stock tools: sh verify.sh BUNDLE TRUSTDIR. Use your own copy of verify.sh.
+  2. Or with stock tools: python3 verify.py BUNDLE TRUSTDIR. Use your own copy of verify.py.
   3. Or by hand: sha256sum -c --strict SHA256SUMS, compare the list with the files, ssh-keygen -Y verify.
 
 What is where

@@ -43,7 +43,6 @@ fn signed(draft: &mut Draft, keys: &[u8], change: impl FnOnce(&mut Login)) {
 fn a_login_that_is_shown_holds_by_the_persons_own_key_alone() {
     let (report, said) = both(&login(|_| ()).build().files, &trust_files());
     assert_eq!(report.exit_code(), 0, "{}\n{said}", report.text());
-    // verify.sh does not look at logins (docs/spec/bundle.md, *Stock tools*).
     for (why, check, recipe) in [
         ("a login by a stranger", "custody.acts", login(|draft| signed(draft, &[MALLORY, 50], |_| ()))),
         (
