@@ -1262,6 +1262,17 @@ def collection_25(collection):
     cut = collection.about("collection.interrupted")
     return bool(collection.stored) or not cut or int(cut[-1].refs["segments"]) == len(collection.seals)
 
+def collection_30(container):
+    """A container is not above the bounds that order.md derives from its order's `limits`."""
+    limits, seal, slack = container.limits, container.seal.value, 128 * MIB
+    most = {"plain_bytes": (seal["plain_end"], limits["plain_bytes"] + slack),
+            "stored_bytes": (container.length, limits["stored_bytes"] + slack),
+            "items": (seal["items_total"], limits["items"] + 4096),
+            "item_bytes": (container.longest, max(limits["item_bytes"], 8 * MIB)),
+            "sizes": (container.sizes, limits["plain_bytes"] + slack + 64 * GIB)}
+    for name, (value, bound) in most.items():
+        need(value <= bound, f"{name}: {value} in segment {seal['index']} is above {bound}")
+
 # ---- Seals (docs/spec/seal.md) and zstd frames (docs/spec/container.md).
 SEAL = document("exhibit-seal-v1", """collection:digest order:digest attempt:positive index:count
     sha256:digest stored_len:count plain_start:count plain_end:count items:count items_total:count
@@ -1565,25 +1576,21 @@ class Member:
         return content
 
 class Names:
-    """The members' names: unique, none below a member that is no directory; and what hard links may name."""
+    """The members' names: unique, none below an earlier one of no directory; what hard links may name."""
 
     def __init__(self):
         self.taken, self.above, self.linked = {}, set(), {}
     def add(self, record):
-        name, value = record.member.rstrip(b"/"), record.value
+        name = record.member.rstrip(b"/")
         record.need(name not in self.taken, "its name is taken")
-        record.need(record.kind == "dir" or name not in self.above, "a member lies below it")
-        self.taken[name] = (record.n, record.kind == "dir")
+        self.taken[name] = record.kind == "dir"
+        if record.kind != "dir" and name in self.above:
+            self.above.clear()
         parent = name.rpartition(b"/")[0]
         while parent and parent not in self.above:
-            record.need(self.taken.get(parent, (0, True))[1], "it lies below no directory")
+            record.need(self.taken.get(parent, True), "it lies below no directory")
             self.above.add(parent)
             parent = parent.rpartition(b"/")[0]
-        if "part" in value:
-            stem = name[:-len(b".part%04d" % value["part"])]
-            before = stem if value["part"] == 2 else stem + b".part%04d" % (value["part"] - 1)
-            is_next = before in self.taken and self.taken.get(stem, [None])[0] == value["parent"]
-            record.need(is_next, "the part before it, or its parent")
     def keep(self, record):
         """A record whose member has ended."""
         value = record.value
@@ -1600,7 +1607,9 @@ class Container:
         self.bundle, self.seals = collection.world.bundle, collection.seals
         self.name = collection.folder + "container.tar.zst"
         self.names, self.leaves, self.state, self.kinds = Names(), [], hashlib.sha256(), {}
-        self.at = self.ended = self.content_bytes = self.length = self.parts = 0
+        self.at = self.ended = self.content_bytes = self.length = self.parts = self.longest = self.sizes = 0
+        need(collection.order, "the order with its limits is not here")
+        self.limits, self.seal = collection.order.act.value["limits"], None
         self.open, self.frames, self.last, self.waiting = None, [], None, bytearray()
     def read(self):
         with self.bundle.open(self.name) as file:
@@ -1618,7 +1627,8 @@ class Container:
         need(value["stored_len"] <= MOST_STORED + table * value["final"], f"{seal.name}: a segment too long")
         raw = file.read(value["stored_len"])
         self.state.update(raw)
-        self.length += len(raw)
+        self.length, self.seal = self.length + len(raw), seal
+        collection_30(self)
         is_it = sha256(raw).hex() == value["sha256"] and len(raw) == value["stored_len"]
         need(is_it, f"{seal.name}: digest or length of its segment")
         stored, length = self.split(raw, value["final"])
@@ -1681,6 +1691,9 @@ class Container:
             record.need(record.value["at"] == self.at and not self.ended, "`at`")
             self.names.add(record)
             self.check_outcomes(record)
+            self.longest = record.size if record.has_content else 0
+            self.sizes += self.longest
+            collection_30(self)
             return Member(record)
         member, plain_end = self.open
         record.need(record.continues(member.record, plain_end), "it is not what its open record said")

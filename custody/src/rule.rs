@@ -194,6 +194,7 @@ rules! {
     Collection25 "collection-25" Others;
     Collection26 "collection-26" Fold;
     Collection27 "collection-27" Others;
+    Collection30 "collection-30" Others;
 
     Access1 "access-1" Others;
     Access2 "access-2" Others;

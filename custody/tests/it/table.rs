@@ -3,13 +3,14 @@
 use custody::rule::{AskedBy, RuleId};
 
 /// Rules that a mirror asks by itself: it has the objects, the tree and the notes.
-const MIRROR_ALONE: [RuleId; 12] = [
+const MIRROR_ALONE: &[RuleId] = &[
     RuleId::Entry18,
     RuleId::Entry19,
     RuleId::Stamp1,
     RuleId::Stamp2,
     RuleId::Order12,
     RuleId::Collection23,
+    RuleId::Collection30,
     RuleId::Access4,
     RuleId::Access5,
     RuleId::Disposal12,

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use evidence::container::{Clocks, ContainerSummary, SeekTable};
 use evidence::digest::Digest;
 use evidence::frames::{FRAME_BYTES, compress_frame};
-use evidence::item::ItemRecord;
+use evidence::item::{ItemRecord, RawBytes};
 use evidence::seal::{self, Identity, Seal, SealHeader, SealType};
 use evidence::time::FileTime;
 
 use super::lab::{Lab, params_of};
-use super::{file, records_of, stream, time};
+use super::{denied, dir, file, noise_from, records_of, stream, symlink, time};
 use crate::people::key;
 
 /// A container in pieces.
@@ -54,16 +54,57 @@ fn seen(mut record: ItemRecord) -> ItemRecord {
     record
 }
 
-/// Writes one item of each kind, a file with a given name, a long file, and a stream.
-fn write(identity: &Identity, sealer: u8, odd_file: &str, long: &[u8]) -> (Vec<u8>, Vec<ItemRecord>) {
+/// Plain stream and records of the items that `write` gives to the writer.
+fn written(
+    identity: &Identity,
+    sealer: u8,
+    write: impl FnOnce(&mut Lab),
+) -> (Vec<u8>, Vec<ItemRecord>) {
     let clocks = Clocks { wall: wall(), boot: time(4242, 17) };
     let mut lab = Lab::of(params_of(identity.clone()), key(sealer), begun(), clocks);
-    lab.one_of_each(b"/etc/hard1", seen);
-    lab.whole(seen(file(odd_file.as_bytes(), 12)), b"other words\n").unwrap();
-    lab.whole(seen(file(b"/etc/zeros", long.len() as u64)), long).unwrap();
-    lab.whole(seen(stream("live/processes.jsonl", 3)), b"{}\n").unwrap();
+    write(&mut lab);
     let built = lab.finish();
     (built.plain(), built.segments.iter().flat_map(|segment| final_records(&segment.seal)).collect())
+}
+
+/// One item of each thing that [`Lab::one_of_each`] lacks: long names and names that are no UTF-8, extended attributes, a time before
+/// 1970, large user and group ids, streams and a file in parts, so many outcomes that they have a member of their own on the way, a file
+/// of more than one frame.
+fn one_of_each_odd_thing(lab: &mut Lab) {
+    let odd = |mut record: ItemRecord| {
+        let before = record.before.as_mut().unwrap();
+        (before.uid, before.gid, before.mtime) = (3_000_000_000, 2_097_152, time(-2, 500_000_000));
+        record
+    };
+    lab.add(odd(dir(b"/"))).unwrap();
+    let mut named = odd(file(b"/caf\xe9 \xf0\x9f\x98", 12));
+    let xattrs: [(&[u8], &[u8]); 3] =
+        [(b"security.capability", b"\x01\0\0\x02"), (b"user.a=b%", b"line\n"), (b"user.\xff", b"")];
+    named.xattrs =
+        xattrs.map(|(name, value)| (RawBytes(name.to_vec()), RawBytes(value.to_vec()))).to_vec();
+    lab.whole(named, b"odd content\n").unwrap();
+    let deep = [b"/caf\xe9.d".repeat(20), b"/".to_vec(), vec![b'n'; 120]].concat();
+    lab.whole(file(&deep, 1), b"x").unwrap();
+    lab.add(odd(symlink(b"/long", &[b"../", deep.as_slice()].concat()))).unwrap();
+    let mut holes = odd(file(&[b"/holes-", [b'\xfe'; 90].as_slice()].concat(), 1 << 24));
+    holes.sparse = Some(vec![(0, 7), (1 << 23, 9)]);
+    lab.whole(holes, &[b's'; 16]).unwrap();
+    let first = lab.whole(stream("live/journal.jsonl", 3), b"{}\n").unwrap().n;
+    lab.whole(file(b"/proc/1/environ", 5), b"A=1\0\n").unwrap();
+    for part in 2..4 {
+        let mut next = stream("live/journal.jsonl", 3);
+        (next.part, next.parent) = (Some(part), Some(first));
+        lab.whole(next, b"[]\n").unwrap();
+    }
+    let mut next = file(b"/proc/1/environ", 4);
+    (next.part, next.parent) = (Some(2), Some(first + 1));
+    lab.whole(next, b"B=2\0").unwrap();
+    // The lines of these are 1.1 MiB.
+    for digit in b'0'..b'8' {
+        lab.only(denied(&[b"/denied-", [digit; 60_000].as_slice()].concat()));
+    }
+    let long = noise_from(7, 4096).repeat(384);
+    lab.whole(file(b"/long-file", long.len() as u64), &long).unwrap();
 }
 
 /// The records of a seal, without the open record of an item that continues after it.
@@ -83,9 +124,35 @@ impl Forge {
         cuts: Vec<usize>,
         keep: usize,
     ) -> Self {
-        let (plain, records) = write(&identity, sealer, odd_file, long);
+        Self::of(identity, sealer, cuts, keep, |lab| {
+            lab.one_of_each(b"/etc/hard1", seen);
+            lab.whole(seen(file(odd_file.as_bytes(), 12)), b"other words\n").unwrap();
+            lab.whole(seen(file(b"/etc/zeros", long.len() as u64)), long).unwrap();
+            lab.whole(seen(stream("live/processes.jsonl", 3)), b"{}\n").unwrap();
+        })
+    }
+
+    /// A container of the items that `write` gives to the writer.
+    pub fn of(
+        identity: Identity,
+        sealer: u8,
+        cuts: Vec<usize>,
+        keep: usize,
+        write: impl FnOnce(&mut Lab),
+    ) -> Self {
+        let (plain, records) = written(&identity, sealer, write);
         let hidden = [Vec::new(), Vec::new(), Vec::new()];
         Self { plain, records, identity, sealer, cuts, keep, hidden, edit: |_| () }
+    }
+
+    /// The second worked example of docs/spec/container.md: odd things, in two segments. The border cuts a file.
+    pub fn odd(identity: Identity, sealer: u8) -> Self {
+        Self::of(identity, sealer, vec![2], 2, one_of_each_odd_thing)
+    }
+
+    /// This container with other items, in the same cuts.
+    pub fn holding(&self, write: impl FnOnce(&mut Lab)) -> Self {
+        Self::of(self.identity.clone(), self.sealer, self.cuts.clone(), self.keep, write)
     }
 
     /// The record of a path.

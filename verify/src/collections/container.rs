@@ -69,7 +69,12 @@ pub(super) fn walk(
                 Malformed::Seal { .. } | Malformed::Chain(_) => "seals",
                 _ => "container",
             };
-            (check, format!("segment {index}: {}", chain(&cause)))
+            // Every limit but that of different outcomes is the order's.
+            let rule = match cause {
+                Malformed::Limit { limit, .. } if limit != "outcomes" => "collection-30: ",
+                _ => "",
+            };
+            (check, format!("{rule}segment {index}: {}", chain(&cause)))
         })?;
         digests.push(report.seal_digest);
         is_final = report.header.is_final;
