@@ -12,6 +12,7 @@ mod fold;
 mod forged;
 mod good;
 mod limits;
+mod old_bundles;
 mod production;
 mod quorum;
 mod replicated;
