@@ -258,6 +258,56 @@ fn stamps_verify_under_their_pinned_root_and_no_other() {
     }
 }
 
+/// The last ECDSA-with-SHA256 in a stamp is the signer's `signatureAlgorithm`. It becomes ECDSA-with-SHA384.
+fn another_signature_algorithm(stamp: &mut [u8]) {
+    const ECDSA_SHA256: [u8; 10] = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    let at = stamp.windows(10).rposition(|part| part == ECDSA_SHA256).unwrap();
+    stamp[at + 9] = 3;
+}
+
+/// docs/spec/bundle.md, *Stock tools*, lists by name what verify.py does not see. Every other test of forgeries demands the same verdict
+/// of both verifiers.
+#[test]
+fn verify_py_takes_the_forgeries_that_the_specification_lists_and_no_others() {
+    let listed: Vec<&str> = {
+        let text = include_str!("../../../docs/spec/bundle.md");
+        let section = text.split_once("## Stock tools\n").unwrap().1;
+        let rows = section.lines().filter_map(|line| line.strip_prefix("- `")?.split_once("`: "));
+        rows.map(|(name, _)| name).collect()
+    };
+    type Row = (&'static str, &'static [&'static str], fn(&mut [u8]));
+    let rows: [Row; 3] = [
+        ("a stamp whose signature algorithm was altered", P256, another_signature_algorithm),
+        (
+            "a stamp by an RSA key of 1024 bits",
+            &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
+            |_| (),
+        ),
+        (
+            "a stamp by a key of another curve",
+            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
+            |_| (),
+        ),
+    ];
+    assert_eq!(listed, rows.map(|(name, _, _)| name));
+    for (name, algorithm, change) in rows {
+        let tsa = Tsa::new(algorithm);
+        let recipe = Recipe {
+            after: Box::new(|files: &mut Files| {
+                let mut stamp = tsa.stamp(&files["SHA256SUMS"], 0);
+                change(&mut stamp);
+                files.insert("SHA256SUMS.tsr".into(), stamp);
+            }),
+            ..Recipe::one_endpoint()
+        };
+        let mut pins = trust_files();
+        pins.insert("tsa.pem".into(), tsa.read("root.pem"));
+        let Judged { report, code, said } = judged(&recipe.build().files, &pins);
+        assert!(report.exit_code() == 1 && fails(&report, "sums.stamp"), "{name}: {}", report.text());
+        assert_eq!(code, 0, "{name}: verify.py sees it now; take it from the list\n{said}");
+    }
+}
+
 #[test]
 fn a_stamp_that_was_taken_away_is_missed_where_the_authority_is_pinned() {
     let tsa = Tsa::new(P256);
