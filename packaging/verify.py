@@ -94,16 +94,21 @@ is_id = matching("[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 is_incident = matching("INC-(19[7-9][0-9]|[2-9][0-9]{3})-([0-9]{4}|[1-9][0-9]{4,8})")
 is_incident_or_none = matching("|INC-(19[7-9][0-9]|[2-9][0-9]{3})-([0-9]{4}|[1-9][0-9]{4,8})")
 is_word = matching("[a-z0-9_-]{1,40}")
+is_collector, is_op = matching("[a-z0-9_-]{1,64}"), matching("[a-z0-9_-]{1,32}")
 is_reason = matching("[a-z0-9_-]{1,32}")
 is_store_key = matching("[A-Za-z0-9._-][A-Za-z0-9._/-]*")
-is_file_time = matching(r"(?!-0\.)-?(0|[1-9][0-9]{0,18})\.[0-9]{9}")
 is_graphic = matching("[!-~]*")
 is_count, is_positive, is_attempt = whole(0), whole(1), whole(1, 10)
-is_generation, is_number32, is_errno = whole(1, 2**32 - 1), whole(0, 2**32 - 1), whole(-2**31, 2**31 - 1)
+is_generation, is_number32 = whole(1, 2**32 - 1), whole(0, 2**32 - 1)
 is_bool, is_text, is_label = one_of(True, False), text_of(0, 4 * MIB), text_of(1, 100)
 is_nonce = base64_of(16)
 is_digest_or_null, is_label_or_null = or_null(is_digest), or_null(text_of(0, 64))
 
+def is_number64(value):
+    return is_decimal(value) and len(value) <= 20 and int(value) < 2**64
+def is_file_time(value):
+    form = matching(r"(?!-0\.)-?(0|[1-9][0-9]{0,18})\.[0-9]{9}")
+    return form(value) and -2**63 <= int(value[:-10]) < 2**63
 def is_decimal_generation(value):
     return is_decimal(value) and len(value) <= 10 and is_generation(int(value))
 def milliseconds(text):
@@ -631,7 +636,7 @@ def read_authority(raw):
     head, *lines = raw.decode("ascii", "replace").split("\n")
     need(matching("# threshold ([1-9]|1[0-6])")(head) and lines and lines.pop() == "", "authority: its form")
     rows = [line.partition('authority namespaces="exhibit-roster-v1" ') for line in lines]
-    keys = {key for before, _, key in rows if before == "" and is_key(key)}
+    keys = {key for before, _, key in rows if before == "" and is_person_key(key)}
     need(int(head.split()[2]) <= len(keys) == len(lines) <= 16, "authority: its keys or threshold")
     return int(head.split()[2]), keys
 
@@ -905,7 +910,7 @@ ROLES = {  # What the keys of a role may sign.
 is_sensitivity = one_of("normal", "sensitive")
 
 ROSTER = document("exhibit-roster-v1", "version:positive previous:digest_or_null issued:time not_after:time",
-    authority=object_of(threshold=whole(1, 16), keys=listed(is_key, 1, 16)),
+    authority=object_of(threshold=whole(1, 16), keys=listed(is_person_key, 1, 16)),
     persons=listed(object_of("id", keys=listed(is_person_key, 1, 8), roles=listed(one_of(*ROLES), 1, 5)),
                    0, 4 * MIB),
     rules=object_of(two_persons=listed(is_sensitivity, 0, 2), order_hours_max=whole(1, 720)))
@@ -1033,7 +1038,7 @@ def is_glob_part(part):
 
 STEPS = {**dict.fromkeys(["host", "sockets", "routes", "sessions", "mounts"], {}),
          "journal": fields("rows:bool"), "processes": fields("hash_exe:bool maps:bool environ:bool"),
-         "files": fields("item_bytes:count one_filesystem:bool", on_larger=one_of("skip", "head"),
+         "files": fields("item_bytes:positive one_filesystem:bool", on_larger=one_of("skip", "head"),
                          paths=listed(is_glob, 1, 1024), exclude=listed(is_glob, 0, 1024))}
 
 def is_step(value):
@@ -1140,7 +1145,7 @@ MANIFEST = document("exhibit-manifest-v1", """collection:digest delegation:diges
     clock=object_of("wall:file_time boot:file_time", offset_ms=or_null(whole(1 - 2**53)),
                     synchronised=or_null(is_bool)),
     agent=object_of("build_sha256:digest uid:number32", version=text_of(0, 64),
-                    capabilities=matching("[0-9a-f]{0,32}")),
+                    capabilities=text_of(0, 32)),
     steps=listed(object_of("collector:text begun:time ended:time items:count",
                            result=one_of("done", "limit", "failed", "not_run")), 0, 256),
     limits=object_of(**LIMITS), outcomes=listed(is_outcome_count, 0, 64),
@@ -1338,24 +1343,29 @@ def frame_end(raw, at):
 
 # ---- Item records (docs/spec/container.md).
 NOT_READ = set("denied absent unsupported skipped_policy skipped_type skipped_loop skipped_filter".split())
-is_device, is_attributes = matching("(0|[1-9][0-9]*):(0|[1-9][0-9]*)"), matching("0x[0-9a-f]{1,16}")
-is_file_time_or_null, is_errno_or_null = or_null(is_file_time), or_null(is_errno)
+is_attributes = matching("0x(0|[1-9a-f][0-9a-f]{0,15})")
+is_file_time_or_null, is_errno_or_null = or_null(is_file_time), or_null(is_number32)
 is_reason_of_gap = one_of("io_error", "truncated", "timeout", "limit")
 is_atime_method, is_note, is_part = one_of("ro_view", "noatime", "none"), text_of(0, 200), whole(2)
 is_kind = one_of("file", "dir", "symlink", "fifo", "socket", "char", "block", "stream", "other")
 
+def is_device(value):
+    numbers = value.split(":") if isinstance(value, str) else []
+    return len(numbers) == 2 and all(is_number64(one) and int(one) < 2**32 for one in numbers)
+def is_name(raw, most=64 * KIB):
+    return 1 <= len(raw) <= most and b"\0" not in raw
 def in_order(words):
     """An object whose fields stand in the order of its form."""
     form = fields(words)
     return lambda value: accepts(in_form, value, form, "it") and list(value) == list(form)
 
-is_stat = in_order("""dev:device ino:decimal mode:number32 nlink:count uid:number32 gid:number32 size:decimal
-    blocks:decimal atime:file_time mtime:file_time ctime:file_time btime:file_time_or_null
+is_stat = in_order("""dev:device ino:number64 mode:number32 nlink:count uid:number32 gid:number32
+    size:number64 blocks:number64 atime:file_time mtime:file_time ctime:file_time btime:file_time_or_null
     attrs:attributes""")
 is_gaps = listed(in_order("off:count len:positive why:reason_of_gap errno:errno_or_null"), 1, 16384)
-is_link, is_error = in_order("n:count member:base64"), in_order("op:word errno")
-is_runs, is_xattrs = listed(listed(is_count, 2, 2), 0, 8192), listed(listed(is_base64, 2, 2), 0, 65536)
-RECORD = fields("""n:count salt:nonce collector:word path:base64 shown:text kind outcome:word member?:base64
+is_link, is_error = in_order("n:count member:base64"), in_order("op errno:number32")
+is_runs, is_xattrs = listed(listed(is_count, 2, 2), 0, 8192), listed(listed(is_base64, 2, 2), 1, 65536)
+RECORD = fields("""n:count salt:nonce collector path:base64 shown:text kind outcome:word member?:base64
     at?:count data?:count size?:count stored?:count sha256?:digest sha256_read?:digest gaps? sparse?:runs
     link? target?:base64 xattrs? before?:stat after?:stat atime_method? begun:file_time ended:file_time
     part? parent?:count error? note?""")
@@ -1380,8 +1390,9 @@ class Record:
         self.need(list(value) == [name for name in order if name in value], "order of fields")
         self.need(compact(value) == line, "it is not in its one text form")
         self.need(value["shown"] == self.path.decode("utf-8", "replace"), "`shown` is not the path")
+        self.need(is_name(self.path), "its path")
         parts = self.path.split(b"/")[self.path.startswith(b"/"):] if self.path != b"/" else []
-        self.need(b"\0" not in self.path and not set(parts) & {b"", b".", b".."}, "a component of the path")
+        self.need(not set(parts) & {b"", b".", b".."}, "a component of the path")
         self.need(self.kind != "stream" or re.fullmatch(rb"live/[a-z0-9._/-]+", self.path), "a stream's name")
         self.check_member() if self.member is not None else self.check_none()
     def need(self, condition, why):
@@ -1407,8 +1418,11 @@ class Record:
             stored = len(sparse_map(value)) + sum(length for _, length in self.runs)
         self.need(self.stored == stored, "`stored`")
         self.need(self.has_content or self.is_link or self.size == 0, "`size`")
-        names = [unbase64(name) for name, _ in value.get("xattrs", [])]
-        self.need(names == sorted(set(names)), "extended attributes")
+        xattrs = [tuple(map(unbase64, pair)) for pair in value.get("xattrs", [])]
+        names = [name for name, _ in xattrs]
+        self.need(names == sorted(set(names)) and self.kind != "stream" * bool(names), "extended attributes")
+        self.need(all(is_name(name, 255) and len(one) <= 64 * KIB for name, one in xattrs), "an attribute")
+        self.need("target" not in value or is_name(unbase64(value["target"])), "`target`")
         is_whole = self.has_content and not self.is_open
         has = {name: name in value for name in ("sha256", "sha256_read")}
         self.need(self.is_link or has["sha256"] == (is_whole and not self.is_huge), "`sha256`")
@@ -1619,7 +1633,6 @@ class Container:
         self.bundle.is_same(self.name, self.state.digest())
         if self.seals[-1].value["final"]:
             need(self.ended == 1024, "the tar stream does not end in 1024 zeros")
-            need(self.last and self.last.path == b"live/outcomes.jsonl", "the last record is another")
             need(not self.waiting, "live/outcomes.jsonl lacks lines")
         return self
     def read_segment(self, seal, file):
@@ -1673,7 +1686,8 @@ class Container:
         need(self.open is None, f"{seal.name}: an item that was open is gone")
         need(plain[at - start:].count(0) == end - at, "other bytes than zeros stand behind the last member")
         self.ended += end - at
-        need(self.ended <= 1024, "bytes stand behind the end of the tar stream")
+        is_end = self.last is not None and self.last.path == b"live/outcomes.jsonl"
+        need(self.ended <= 1024 * is_end, "bytes stand behind the last member, or behind the end")
     def read_open(self, record, seal, piece):
         """The open record of the member that goes on behind this segment."""
         value, end = record.value, seal.value["plain_end"]
@@ -1717,8 +1731,8 @@ class Container:
         if not record.path.startswith(OUTCOMES_PATH):
             return
         self.parts += 1
-        is_part = record.path == b"live/outcomes.part%04d.jsonl" % self.parts and record.size <= 4 * MIB
-        record.need(is_part or record.path == b"live/outcomes.jsonl", "name or length of outcomes")
+        names = (b"live/outcomes.part%04d.jsonl" % self.parts, b"live/outcomes.jsonl")
+        record.need(record.path in names and record.size <= 4 * MIB, "name or length of outcomes")
         record.need(record.value["collector"] == "outcomes" and "part" not in record.value, "collector")
     def take_outcomes(self, piece):
         need(self.waiting.startswith(piece), "live/outcomes does not say what the records say")
@@ -2050,8 +2064,9 @@ def rule(function):
     def asked(*words):
         try:
             answer = function(*words)
-        except Broken as broken:
-            raise Broken(f"{number}: {broken}") from None
+        except Broken as broken:  # A rule may ask another one, whose number then stands in front.
+            begin = "" if re.match("[a-z]+-[0-9]+: ", str(broken)) else f"{number}: "
+            raise Broken(f"{begin}{broken}") from None
         need(answer is not False, f"{number} does not hold: {' '.join(function.__doc__.split())}")
         return True if answer is None else answer
     return asked
@@ -2177,7 +2192,6 @@ def check_overview(world):
         need(value["collections"] == sorted(set(value["collections"])), "`collections` is not ascending")
         need(value["by"].startswith("person:"), "`by` is no person")
         need(value["origin"] == f"exhibit/{value['deployment']}", "`origin` is not that of the deployment")
-        need(not (value["quorum"] and "without_quorum" in value), "`quorum` and `without_quorum`")
         world.overview, world.is_partial = value, value["partial"]
     with world.report["checkpoint"]:
         need(world.overview, "bundle.json does not say which log this is")
@@ -2494,6 +2508,7 @@ def check_export(world):
         entry = entry_1(bundle.read("export/entry", 64 * KIB))
         need(proof.head.raw == newer.raw and proof.proves(entry.leaf), "its proof, or the note in it")
         entry.world, entry.index, entry.before = world, proof.index, world.chain[-1]
+        need(not world.overview["quorum"] or "without_quorum" not in world.overview, "`without_quorum`")
         is_it = entry.type == "bundle.exported" and entry.incident == world.overview["incident"]
         need(is_it, "it is another entry")
         check.ask(entry, entry_3, entry_4, entry_5, entry_6, entry_7, entry_8, entry_14, entry_15, entry_17)

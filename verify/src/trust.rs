@@ -1,5 +1,6 @@
 //! The trust directory: the keys and minimum versions that the verifier pinned beforehand. No bundle can change them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -53,6 +54,10 @@ impl Trust {
         let authority =
             AuthoritySet::from_trust_file(&authority).map_err(|cause| error("authority", chain(&cause)))?;
         let policy = Policy::parse(&required("policy")?).map_err(|cause| error("policy", chain(&cause)))?;
+        let names: BTreeSet<&str> = policy.logs().iter().map(|log| log.key.name()).collect();
+        if names.len() < policy.logs().len() {
+            return Err(error("policy", "two logs have keys of one name".to_owned()));
+        }
         let tsa = optional(dir, "tsa.pem").map_err(|cause| error("tsa.pem", cause.to_string()))?;
         let tsa = match tsa {
             None => Vec::new(),

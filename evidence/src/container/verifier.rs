@@ -264,10 +264,12 @@ impl Verifier {
     }
 
     fn consume_end(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        if !is_zero(bytes) {
+        let end = self.plain + len(bytes);
+        let is_within = self.outcomes_end.is_some_and(|at| end - at <= len(&tar::END));
+        if !is_within || !is_zero(bytes) {
             return Err(Malformed::EndBlocks { offset: self.plain });
         }
-        self.plain += len(bytes);
+        self.plain = end;
         Ok(())
     }
 

@@ -55,11 +55,7 @@ fn seen(mut record: ItemRecord) -> ItemRecord {
 }
 
 /// Plain stream and records of the items that `write` gives to the writer.
-fn written(
-    identity: &Identity,
-    sealer: u8,
-    write: impl FnOnce(&mut Lab),
-) -> (Vec<u8>, Vec<ItemRecord>) {
+fn written(identity: &Identity, sealer: u8, write: impl FnOnce(&mut Lab)) -> (Vec<u8>, Vec<ItemRecord>) {
     let clocks = Clocks { wall: wall(), boot: time(4242, 17) };
     let mut lab = Lab::of(params_of(identity.clone()), key(sealer), begun(), clocks);
     write(&mut lab);
@@ -80,8 +76,7 @@ fn one_of_each_odd_thing(lab: &mut Lab) {
     let mut named = odd(file(b"/caf\xe9 \xf0\x9f\x98", 12));
     let xattrs: [(&[u8], &[u8]); 3] =
         [(b"security.capability", b"\x01\0\0\x02"), (b"user.a=b%", b"line\n"), (b"user.\xff", b"")];
-    named.xattrs =
-        xattrs.map(|(name, value)| (RawBytes(name.to_vec()), RawBytes(value.to_vec()))).to_vec();
+    named.xattrs = xattrs.map(|(name, value)| (RawBytes(name.to_vec()), RawBytes(value.to_vec()))).to_vec();
     lab.whole(named, b"odd content\n").unwrap();
     let deep = [b"/caf\xe9.d".repeat(20), b"/".to_vec(), vec![b'n'; 120]].concat();
     lab.whole(file(&deep, 1), b"x").unwrap();

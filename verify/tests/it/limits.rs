@@ -131,9 +131,7 @@ fn collection_30_plain_bytes_above_the_order_by_more_than_128_mib() {
     };
     // Its tar stream: header, content, live/outcomes.jsonl with its pax header, the end.
     let recipe = move |plain: u64| under(move |limits| limits.plain_bytes = plain, vec![60, 60], write);
-    let report = verify(&recipe(1 << 40).build().files);
     let plain = plain_len(&recipe(1 << 40).build().files);
-    assert_eq!(report.exit_code(), 0, "{}", report.text());
     at_the_border("plain_bytes", plain - SLACK, 1, recipe);
 }
 

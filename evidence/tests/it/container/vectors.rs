@@ -3,8 +3,8 @@
 //! Compressed bytes may change with the compressor, so the tests compare only their meaning: the stored example must
 //! verify for ever, and what the writer makes today must have the same plain stream and records.
 
-use std::path::{Path, PathBuf};
 use evidence::container::ContainerSummary;
+use std::path::{Path, PathBuf};
 use testkit::containers::forge::Forge;
 use testkit::containers::lab::{identity, signer, small, verify_parts};
 use testkit::containers::records_of;
