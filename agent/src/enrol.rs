@@ -9,8 +9,8 @@ use std::path::Path;
 
 use certs::certificate::{CertificateError, Leaf};
 use certs::connect::{self, ConnectError, Refusal};
+use certs::key::{TlsKey, TlsKeyError};
 use certs::name::{Identity as Name, Subject};
-use certs::request::{RequestError, TlsKey};
 use certs::tls::{self, Expected, TlsError};
 use evidence::digest::Digest;
 use evidence::enrolment::{
@@ -74,7 +74,7 @@ pub enum EnrolError {
     Sign(#[from] SignedError),
     /// The keys could not be made.
     #[error("make keys")]
-    Request(#[from] RequestError),
+    TlsKey(#[from] TlsKeyError),
     /// The system has no random bytes.
     #[error("no random bytes from the kernel")]
     Random(#[from] getrandom::Error),
@@ -131,8 +131,7 @@ pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Re
     let _lock = counter::lock(dir)?;
     let evidence_key = SigningKey::generate(getrandom::fill)?;
     let tls_key = TlsKey::generate()?;
-    let csr = tls_key.request()?;
-    let request = request(&token, &evidence_key, &tls_key, &csr, build_sha256, now.wall)?;
+    let (request, csr) = request(&token, &evidence_key, &tls_key, build_sha256, now.wall)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(ask(&token, &request, csr))?;
     let verified = verify(&token, &request, &tls_key, answer, now.wall)?;
@@ -180,16 +179,17 @@ pub fn enrol(token: &str, dir: &Path, build_sha256: Digest, replace: bool) -> Re
     })
 }
 
+/// The enrolment, and the certificate request that it names.
 fn request(
     token: &TokenString,
     evidence_key: &SigningKey,
     tls_key: &TlsKey,
-    csr: &[u8],
     build_sha256: Digest,
     at: Time,
-) -> Result<Signed, EnrolError> {
+) -> Result<(Signed, Vec<u8>), EnrolError> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce)?;
+    let csr = tls_key.request(&nonce)?;
     let pinned = token.token();
     let request = EnrolmentRequest {
         type_: EnrolmentType,
@@ -198,13 +198,13 @@ fn request(
         generation: pinned.generation,
         token: token.signed().digest(),
         evidence_key: evidence_key.public(),
-        tls_key: tls_key.public(),
-        csr_sha256: Digest::of(csr),
+        tls_spki_sha256: tls_key.public().spki_sha256(),
+        csr_sha256: Digest::of(&csr),
         nonce: FixedBytes(nonce),
         at,
         agent: AgentBuild { version: crate::VERSION.to_owned(), build_sha256 },
     };
-    Ok(Signed::sign(&request, &[token.key(), evidence_key, tls_key.signing_key()])?)
+    Ok((Signed::sign(&request, &[token.key(), evidence_key])?, csr))
 }
 
 async fn ask(token: &TokenString, request: &Signed, csr: Vec<u8>) -> Result<v1::EnrolResponse, EnrolError> {

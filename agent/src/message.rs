@@ -252,7 +252,7 @@ pub struct Identity {
     /// Certificates, DER, leaf first.
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub certificates: Vec<Vec<u8>>,
-    /// Seed of the TLS key.
+    /// The TLS key: PKCS#8, DER.
     #[prost(bytes = "vec", tag = "9")]
     pub tls_key: Vec<u8>,
     /// Lower bound of the wait between connections, milliseconds.

@@ -1,4 +1,4 @@
-//! The deployment's certificate authority: an Ed25519 key, its certificate, and the one way to issue a leaf.
+//! The deployment's certificate authority: a P-256 key, its certificate, and the one way to issue a leaf.
 //!
 //! Guarantee: a leaf says exactly what [`certificate::Leaf`](crate::certificate::Leaf) reads back. Its kind determines its
 //! permitted uses. It takes nothing from a request but the key. Not here: who may have one (server);
@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use evidence::id::DeploymentId;
-use evidence::keys::PublicKey;
 use evidence::time::Time;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -23,8 +22,8 @@ use x509_parser::time::ASN1Time;
 use crate::COLLECTOR_NAME;
 use crate::certificate::Serial;
 use crate::identity::{Credentials, IdentityError};
+use crate::key::{TlsKey, TlsKeyError, TlsPublicKey};
 use crate::name::{Identity, Kind};
-use crate::request::{RequestError, TlsKey};
 
 /// Life of the authority's certificate: 10 years. If it is lost or expires, every endpoint must enrol again.
 pub(crate) const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * 86_400);
@@ -39,9 +38,6 @@ pub const PERSON_LIFE: Duration = Duration::from_secs(12 * 3600);
 
 /// How long before its issue a certificate becomes valid, for peers whose clocks are behind: 1 hour.
 const BACKDATE: Duration = Duration::from_secs(3600);
-
-/// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4), up to the key.
-const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The authority of one deployment.
 pub struct Authority {
@@ -68,7 +64,7 @@ pub struct Issued {
 pub enum AuthorityError {
     /// Key, random bytes or encoding.
     #[error("make a key or certificate")]
-    Request(#[from] RequestError),
+    Key(#[from] TlsKeyError),
     /// The library refused.
     #[error("write a certificate")]
     Library(#[from] rcgen::Error),
@@ -91,9 +87,6 @@ pub enum AuthorityError {
         /// The identity to certify.
         identity: Identity,
     },
-    /// A FIDO key cannot do TLS.
-    #[error("a security key cannot be a TLS key")]
-    SecurityKey,
     /// The time is beyond what certificates can hold, or the authority's certificate has expired.
     #[error("no certificate can hold from {from}: the authority's own ends at {end}")]
     Ended {
@@ -159,7 +152,7 @@ impl Authority {
     /// Issues a leaf for `identity` with `key`, never beyond the authority's own end.
     pub fn issue(
         &self,
-        key: &PublicKey,
+        key: &TlsPublicKey,
         identity: &Identity,
         life: Duration,
         now: Time,
@@ -169,9 +162,6 @@ impl Authority {
                 ours: self.deployment.clone(),
                 identity: identity.clone(),
             });
-        }
-        if key.application().is_some() {
-            return Err(AuthorityError::SecurityKey);
         }
         if now >= self.not_after {
             return Err(AuthorityError::Ended { from: now, end: self.not_after });
@@ -196,10 +186,8 @@ impl Authority {
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }
         }
-        let mut spki = SPKI_PREFIX.to_vec();
-        spki.extend_from_slice(key.point());
         let issuer: Issuer<'_, KeyPair> = Issuer::from_ca_cert_der(&self.certificate, self.key.key_pair()?)?;
-        let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(&spki)?, &issuer)?;
+        let certificate = params.signed_by(&SubjectPublicKeyInfo::from_der(&key.spki())?, &issuer)?;
         Ok(Issued { certificate: certificate.der().to_vec(), serial, not_after })
     }
 
@@ -233,7 +221,7 @@ fn whole_second(time: Time) -> Time {
     time.checked_sub(Duration::from_millis(time.unix_ms() % 1000)).unwrap_or(time)
 }
 
-fn serial() -> Result<Serial, RequestError> {
+fn serial() -> Result<Serial, TlsKeyError> {
     let mut serial = [0; 16];
     getrandom::fill(&mut serial)?;
     Ok(Serial(serial))
@@ -250,7 +238,7 @@ fn check(der: &CertificateDer<'_>, deployment: &DeploymentId, key: &TlsKey) -> R
     if name != Some(common_name(deployment).as_str()) || names.next().is_some() {
         return Err("it names another deployment");
     }
-    if certificate.public_key().subject_public_key.data.as_ref() != key.public().point() {
+    if certificate.public_key().raw != key.public().spki() {
         return Err("key and certificate do not belong together");
     }
     let end = u64::try_from(certificate.validity().not_after.timestamp()).ok();
@@ -353,7 +341,9 @@ mod tests {
             "CA:FALSE",
             "Digital Signature",
             "Issuer: CN = Exhibit authority of acme",
-            "Public Key Algorithm: ED25519",
+            "Public Key Algorithm: id-ecPublicKey",
+            "ASN1 OID: prime256v1",
+            "Signature Algorithm: ecdsa-with-SHA256",
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");
         }

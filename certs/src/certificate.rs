@@ -1,11 +1,10 @@
 //! The content of one of our leaf certificates, read strictly.
 //!
-//! Guarantee: a certificate that parses here names exactly one identity and one Ed25519 key, and nothing else that
+//! Guarantee: a certificate that parses here names exactly one identity and one P-256 key, and nothing else that
 //! a verifier could mistake for a name. Not here: whether the authority signed it (`tls`, by WebPKI).
 
 use std::fmt;
 
-use evidence::keys::{KeyError, PublicKey};
 use evidence::time::Time;
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
@@ -13,10 +12,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use crate::COLLECTOR_NAME;
+use crate::key::{TlsKeyError, TlsPublicKey};
 use crate::name::{Identity, Kind, NameError};
-
-/// 1.3.101.112, id-Ed25519 (RFC 8410), as DER content.
-const ED25519_OID: [u8; 3] = [0x2b, 0x65, 0x70];
 
 /// A serial number: 16 random bytes, drawn by the authority.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +40,8 @@ pub struct Leaf {
     pub serial: Serial,
     /// SHA-256 of the certificate (DER).
     pub fingerprint: [u8; 32],
-    /// Its Ed25519 key.
-    pub key: PublicKey,
+    /// Its key.
+    pub key: TlsPublicKey,
     /// From when it holds.
     pub not_before: Time,
     /// Until when it holds, inclusive.
@@ -61,12 +58,9 @@ pub enum CertificateError {
     /// An authority's certificate where a leaf is due.
     #[error("an authority's certificate where a leaf is due")]
     Authority,
-    /// The key is not Ed25519.
-    #[error("the certificate's key is not Ed25519")]
-    Algorithm,
-    /// A key of small order or in a second spelling.
-    #[error("the certificate's key is weak")]
-    Weak(#[from] KeyError),
+    /// The key is not of P-256.
+    #[error("the certificate's key")]
+    Key(#[from] TlsKeyError),
     /// Zero, negative or longer than 16 bytes.
     #[error("the serial number is not one of up to 16 bytes")]
     Serial,
@@ -91,16 +85,11 @@ impl Leaf {
         if certificate.is_ca() {
             return Err(CertificateError::Authority);
         }
-        let spki = certificate.public_key();
-        if spki.algorithm.algorithm.as_bytes() != ED25519_OID {
-            return Err(CertificateError::Algorithm);
-        }
-        let point = spki.subject_public_key.data.as_ref().try_into().or(Err(CertificateError::Algorithm))?;
         Ok(Self {
             identity: identity(&certificate)?,
             serial: serial(certificate.raw_serial())?,
             fingerprint: Sha256::digest(der).into(),
-            key: PublicKey::from_ed25519(point)?,
+            key: TlsPublicKey::from_spki(certificate.public_key().raw)?,
             not_before: time(certificate.validity().not_before.timestamp())?,
             not_after: time(certificate.validity().not_after.timestamp())?,
         })

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use evidence::keys::PublicKey;
 use evidence::time::Time;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -21,6 +20,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use crate::certificate::{Leaf, Serial};
+use crate::key::TlsPublicKey;
 use crate::name::Identity;
 use crate::revocation::Registered;
 
@@ -33,7 +33,7 @@ pub struct PeerInfo {
     /// SHA-256 of the certificate shown (DER).
     pub fingerprint: [u8; 32],
     /// The TLS key.
-    pub key: PublicKey,
+    pub key: TlsPublicKey,
     /// When the certificate expires, and the connection with it.
     pub not_after: Time,
     pub address: SocketAddr,

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, SectionKind};
 use zeroize::Zeroizing;
 
-use crate::request::{RequestError, TlsKey};
+use crate::key::{TlsKey, TlsKeyError};
 
 /// Longest file. One of this kind has about 2 KiB; a longer one is not a key of ours.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -69,7 +69,7 @@ pub enum IdentityError {
     Key {
         path: PathBuf,
         #[source]
-        source: RequestError,
+        source: TlsKeyError,
     },
 }
 
@@ -111,7 +111,7 @@ impl Credentials {
 fn encode(key: &TlsKey, chain: &[CertificateDer<'_>]) -> Zeroizing<String> {
     // One allocation: growing would leave copies of the key in freed memory.
     let mut text = Zeroizing::new(String::with_capacity(16 << 10));
-    section(&mut text, "PRIVATE KEY", &key.pkcs8());
+    section(&mut text, "PRIVATE KEY", key.pkcs8());
     for certificate in chain {
         section(&mut text, "CERTIFICATE", certificate);
     }
@@ -191,7 +191,18 @@ mod tests {
             .arg(&path)
             .output()
             .expect("openssl is installed");
-        assert!(output.stdout.ends_with(key.public().point()));
+        assert_eq!(output.stdout, key.public().spki());
+    }
+
+    #[test]
+    fn a_key_file_of_an_earlier_version_is_refused_with_the_next_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tls.pem");
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        durable::create(&path, pair.serialize_pem().as_bytes(), 0o600).unwrap();
+        let error = Credentials::load(&path).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("this TLS key is Ed25519") && cause.contains("exhibit login"), "{cause}");
     }
 
     #[test]

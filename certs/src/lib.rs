@@ -5,7 +5,7 @@
 //! it is in use. Format: docs/spec/enrolment.md. Not here: evidence keys, rosters, tokens (`evidence`). None of them ever
 //! depends on a certificate: a hijacked collector can issue any certificate and still orders nothing.
 //!
-//! In reading order: an [`authority::Authority`] writes a [`name::Identity`] into a certificate on a [`request`]; [`identity`] keeps
+//! In reading order: an [`authority::Authority`] writes a [`name::Identity`] into a certificate for a [`key`] on a [`request`]; [`identity`] keeps
 //! the certificate on disk; [`tls`] shows and checks it; [`certificate`] reads it back; a [`connection`] that a [`listener`] accepted or
 //! [`connect`] opened holds it; [`revocation`] registers the connection; [`access`] checks each call against its table.
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod certificate;
 pub mod connect;
 pub mod connection;
 pub mod identity;
+pub mod key;
 pub mod listener;
 pub mod name;
 mod rate;

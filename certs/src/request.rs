@@ -1,183 +1,181 @@
-//! TLS keys and certificate requests (PKCS#10).
+//! Certificate requests (PKCS#10, RFC 2986): made by who wants a certificate, judged by the collector.
 //!
-//! Guarantee: a key is its 32-byte seed, so that the same key signs the request, the TLS handshake and the SSHSIG by
-//! which it agrees to an enrolment. Only the key of a request counts; names in it count for nothing.
-//! Not here: who may have a certificate (server).
+//! Guarantee: a request has one form, byte for byte: a P-256 key, one challenge (RFC 2985 section 5.4.1) and the signature of that
+//! key over both. So it proves that its maker has the key, and it was made for the one document whose nonce is its challenge.
+//! It names nobody and asks for nothing that an issuer could follow. Not here: who may have a certificate (server).
 
-use std::fmt;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use evidence::digest::Digest;
+use rcgen::{Attribute, CertificateParams};
 
-use evidence::keys::{KeyError, PublicKey, SigningKey};
-use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
-use rustls::pki_types::{CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::FromDer as _;
-use zeroize::Zeroizing;
+use crate::key::{TlsKey, TlsKeyError, TlsPublicKey};
 
-/// PKCS#8 version 1 around an Ed25519 seed (RFC 8410 section 7), up to the seed.
-const PKCS8_PREFIX: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// 1.2.840.113549.1.9.7, challengePassword (RFC 2985).
+const CHALLENGE_OID: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 7];
 
-/// A TLS key: Ed25519.
-pub struct TlsKey(SigningKey);
+/// The same in DER.
+const CHALLENGE_TYPE: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x07];
 
-/// The bytes before the 64 bytes of an Ed25519 signature at the end of a request: the algorithm and the head of the
-/// BIT STRING. The signature does not cover them, and the parser is lenient about them.
-const SIGNATURE_HEAD: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x41, 0x00];
+/// The object identifier of ecdsa-with-SHA256 (RFC 5758 section 3.2) in DER. It has no parameters.
+const ECDSA_WITH_SHA256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
-/// Why a key or a request is of no use.
+/// Version 1.
+const VERSION: [u8; 3] = [0x02, 0x01, 0x00];
+
+/// Bytes of a challenge: the nonce of an enrolment or renewal, or the challenge of a login.
+const CHALLENGE_BYTES: [usize; 2] = [16, 32];
+
+const BIT_STRING: u8 = 0x03;
+const UTF8_STRING: u8 = 0x0c;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const ATTRIBUTES: u8 = 0xa0;
+
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The kernel gave no random bytes.
-    #[error("no random bytes from the kernel")]
-    Random(#[from] getrandom::Error),
-    /// The library refused the key or could not write the request.
-    #[error("key or request refused by the certificate library")]
-    Library(#[from] rcgen::Error),
     /// The request is over the wire's limit.
-    #[error("request of {len} bytes, at most {max} are read")]
+    #[error("certificate request of {len} bytes, at most {max} are read")]
     Large { len: usize, max: usize },
     /// The bytes are not one PKCS#10 request in DER, or others follow it.
-    #[error("not exactly one PKCS#10 request in DER")]
+    #[error("not exactly one PKCS#10 request in strict DER")]
     Form,
-    /// The key is of another algorithm than Ed25519.
-    #[error("the request's key is not Ed25519")]
+    /// Its key is not of P-256.
+    #[error("the certificate request's key")]
+    Key(#[from] TlsKeyError),
+    /// It is signed with another algorithm.
+    #[error("the certificate request is not signed with ecdsa-with-SHA256")]
     Algorithm,
-    /// A key of small order or in a second spelling: its signatures bind nobody.
-    #[error("the request's key is weak")]
-    Weak(#[from] KeyError),
+    /// It names a subject.
+    #[error("the certificate request names a subject; the issuer alone decides the name, so leave it empty")]
+    Subject,
+    /// No challenge, several, or another attribute.
+    #[error("the certificate request has not exactly one attribute, a challengePassword")]
+    Attributes,
+    /// The challenge is not the text of a nonce.
+    #[error("the challenge of the certificate request is not a UTF8String with the base64 of 16 or 32 bytes")]
+    Challenge,
+    /// Another key signed it, or other bytes.
+    #[error("the certificate request is not signed by its own key")]
+    Signature,
+    /// The document names another request.
+    #[error("the certificate request has another {what} than the document names")]
+    Differs { what: &'static str },
+}
+
+/// What a signed document says of the request that it comes with.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// `tls_spki_sha256`.
+    pub spki_sha256: &'a Digest,
+    /// `csr_sha256`.
+    pub csr_sha256: &'a Digest,
+    /// `nonce`, or `challenge` of a login.
+    pub challenge: &'a [u8],
+}
+
+/// A request that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The key, which signed the request.
+    pub key: TlsPublicKey,
+    /// The bytes that the challenge spells.
+    pub challenge: Vec<u8>,
 }
 
 impl TlsKey {
-    /// A fresh key.
-    pub fn generate() -> Result<Self, RequestError> {
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut_slice())?;
-        Ok(Self::from_seed(&seed))
-    }
-
-    /// The key with this seed.
-    #[must_use]
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_seed(seed))
-    }
-
-    /// The same key, to sign the enrolment, renewal or login that names it.
-    #[must_use]
-    pub fn signing_key(&self) -> &SigningKey {
-        &self.0
-    }
-
-    /// The public key, as documents write it.
-    #[must_use]
-    pub fn public(&self) -> PublicKey {
-        self.0.public()
-    }
-
-    /// A request for a certificate, DER. It names nobody: the issuer decides the name.
-    pub fn request(&self) -> Result<Vec<u8>, RequestError> {
+    /// A request for a certificate, DER, for the document with this nonce. It names nobody: the issuer decides the name.
+    pub fn request(&self, challenge: &[u8]) -> Result<Vec<u8>, TlsKeyError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        Ok(params.serialize_request(&self.key_pair()?)?.der().to_vec())
-    }
-
-    /// PKCS#8, DER.
-    pub(crate) fn pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        let seed = self.0.seed();
-        // One allocation of the final size: growing would leave a copy of the seed in freed memory.
-        let mut der = Zeroizing::new(Vec::with_capacity(PKCS8_PREFIX.len() + seed.len()));
-        der.extend_from_slice(&PKCS8_PREFIX);
-        der.extend_from_slice(seed.as_slice());
-        der
-    }
-
-    /// Reads what [`TlsKey::pkcs8`] writes, and nothing else.
-    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, RequestError> {
-        let seed = der.strip_prefix(&PKCS8_PREFIX).ok_or(RequestError::Algorithm)?;
-        Ok(Self::from_seed(seed.try_into().or(Err(RequestError::Algorithm))?))
-    }
-
-    /// As rustls takes it.
-    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8().to_vec()))
-    }
-
-    /// As rcgen takes it.
-    pub(crate) fn key_pair(&self) -> Result<KeyPair, RequestError> {
-        let der = self.pkcs8();
-        Ok(KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(der.as_slice()), &PKCS_ED25519)?)
+        let text = encode(UTF8_STRING, STANDARD.encode(challenge).as_bytes());
+        let values = text.and_then(|text| encode(SET, &text)).ok_or(TlsKeyError::Challenge)?;
+        let attribute = Attribute { oid: &CHALLENGE_OID, values };
+        Ok(params.serialize_request_with_attributes(&self.key_pair()?, vec![attribute])?.der().to_vec())
     }
 }
 
-impl fmt::Debug for TlsKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "TlsKey({})", self.public())
-    }
-}
-
-/// The Ed25519 key in a request, which the key's owner must have signed.
-pub fn public_key(request: &[u8]) -> Result<PublicKey, RequestError> {
-    let max = proto::limits::CSR_BYTES_MAX;
-    if request.len() > max {
-        return Err(RequestError::Large { len: request.len(), max });
-    }
-    let (rest, _) = X509CertificationRequest::from_der(request).or(Err(RequestError::Form))?;
-    if !rest.is_empty() {
-        return Err(RequestError::Form);
-    }
-    let signature = request.len().checked_sub(64).and_then(|at| request.get(..at));
-    if signature.is_none_or(|before| !before.ends_with(&SIGNATURE_HEAD)) {
-        return Err(RequestError::Algorithm);
-    }
-    // Verifies the request's signature with the key in it: proof of possession.
-    let params = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))?;
-    if params.public_key.algorithm() != &PKCS_ED25519 {
-        return Err(RequestError::Algorithm);
-    }
-    let point = params.public_key.der_bytes().try_into().or(Err(RequestError::Algorithm))?;
-    Ok(PublicKey::from_ed25519(point)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_yields_the_key_that_signed_it() {
-        let key = TlsKey::generate().unwrap();
-        assert_eq!(public_key(&key.request().unwrap()).unwrap(), key.public());
-        assert_eq!(TlsKey::from_pkcs8(&key.pkcs8()).unwrap().public(), key.public());
-        assert_eq!(key.key_pair().unwrap().public_key_raw(), key.public().point());
-    }
-
-    #[test]
-    fn the_seed_is_that_of_rfc_8032_test_1() {
-        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
-        let key = TlsKey::from_seed(&seed.try_into().unwrap());
-        let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-        assert_eq!(hex::encode(key.key_pair().unwrap().public_key_raw()), public);
-        assert!(!format!("{key:?}").contains("9d61"));
-    }
-
-    #[test]
-    fn a_request_with_any_byte_changed_cut_or_added_is_refused() {
-        let request = TlsKey::generate().unwrap().request().unwrap();
-        for at in 0..request.len() {
-            let mut other = request.clone();
-            other[at] ^= 1;
-            assert!(public_key(&other).is_err(), "byte {at}");
-            assert!(public_key(&request[..at]).is_err(), "cut at {at}");
+impl Request {
+    /// Reads a request and verifies its signature.
+    pub fn read(der: &[u8]) -> Result<Self, RequestError> {
+        let max = proto::limits::CSR_BYTES_MAX;
+        if der.len() > max {
+            return Err(RequestError::Large { len: der.len(), max });
         }
-        let mut longer = request;
-        longer.push(0);
-        assert!(matches!(public_key(&longer), Err(RequestError::Form)));
-        assert!(matches!(public_key(&vec![0; 9000]), Err(RequestError::Large { .. })));
+        let request = whole(SEQUENCE, der)?;
+        let (info, after) = value(SEQUENCE, request).ok_or(RequestError::Form)?;
+        let signed = request.strip_suffix(after).ok_or(RequestError::Form)?;
+        let (algorithm, after) = value(SEQUENCE, after).ok_or(RequestError::Form)?;
+        let signature = whole(BIT_STRING, after)?.strip_prefix(&[0]).ok_or(RequestError::Form)?;
+
+        let info = info.strip_prefix(&VERSION).ok_or(RequestError::Form)?;
+        let (subject, info) = value(SEQUENCE, info).ok_or(RequestError::Form)?;
+        let (_, after_key) = value(SEQUENCE, info).ok_or(RequestError::Form)?;
+        let spki = info.strip_suffix(after_key).ok_or(RequestError::Form)?;
+        let attributes = whole(ATTRIBUTES, after_key)?;
+        let key = TlsPublicKey::from_spki(spki)?;
+        if algorithm != ECDSA_WITH_SHA256 {
+            return Err(RequestError::Algorithm);
+        }
+        if !subject.is_empty() {
+            return Err(RequestError::Subject);
+        }
+        let challenge = challenge(attributes)?;
+        // The verifier takes a signature in strict DER only, and a point only if it lies on the curve.
+        let verified = webpki::aws_lc_rs::ECDSA_P256_SHA256.verify_signature(key.point(), signed, signature);
+        verified.or(Err(RequestError::Signature))?;
+        Ok(Self { key, challenge })
     }
 
-    #[test]
-    fn a_request_for_another_algorithm_is_refused() {
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let request = CertificateParams::default().serialize_request(&key).unwrap();
-        assert!(matches!(public_key(request.der()), Err(RequestError::Algorithm)));
+    /// Reads a request that a signed document names. Returns its key.
+    pub fn read_named(der: &[u8], named: Named<'_>) -> Result<TlsPublicKey, RequestError> {
+        let request = Self::read(der)?;
+        for (what, is_same) in [
+            ("key", request.key.spki_sha256() == *named.spki_sha256),
+            ("challenge", request.challenge == named.challenge),
+            ("digest", Digest::of(der) == *named.csr_sha256),
+        ] {
+            if !is_same {
+                return Err(RequestError::Differs { what });
+            }
+        }
+        Ok(request.key)
     }
+}
+
+fn challenge(attributes: &[u8]) -> Result<Vec<u8>, RequestError> {
+    let only = whole(SEQUENCE, attributes).or(Err(RequestError::Attributes))?;
+    let values = only.strip_prefix(&CHALLENGE_TYPE).ok_or(RequestError::Attributes)?;
+    let text = whole(SET, values).and_then(|set| whole(UTF8_STRING, set)).or(Err(RequestError::Challenge))?;
+    let bytes = STANDARD.decode(text).or(Err(RequestError::Challenge))?;
+    if CHALLENGE_BYTES.contains(&bytes.len()) { Ok(bytes) } else { Err(RequestError::Challenge) }
+}
+
+/// The content of the one DER value that `input` is.
+fn whole(tag: u8, input: &[u8]) -> Result<&[u8], RequestError> {
+    match value(tag, input) {
+        Some((content, [])) => Ok(content),
+        _ => Err(RequestError::Form),
+    }
+}
+
+/// The content of the DER value that `input` begins with, and what follows it. A length has its shortest form (X.690 section 10.1).
+fn value(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = match input {
+        [first, short @ 0..=0x7f, rest @ ..] if *first == tag => (usize::from(*short), rest),
+        [first, 0x81, length @ 0x80..=0xff, rest @ ..] if *first == tag => (usize::from(*length), rest),
+        [first, 0x82, high @ 1..=0xff, low, rest @ ..] if *first == tag => {
+            (usize::from(u16::from_be_bytes([*high, *low])), rest)
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length)
+}
+
+/// A DER value, if its content has at most 127 bytes.
+fn encode(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
+    let length = u8::try_from(content.len()).ok().filter(|length| *length < 0x80)?;
+    Some([&[tag, length][..], content].concat())
 }

@@ -188,7 +188,7 @@ impl Drop for Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use evidence::keys::SigningKey;
+    use crate::key::TlsKey;
     use evidence::time::Time;
 
     fn leaf(name: &str, serial: u8) -> Leaf {
@@ -196,7 +196,7 @@ mod tests {
             identity: name.parse().unwrap(),
             serial: Serial([serial; 16]),
             fingerprint: [serial; 32],
-            key: SigningKey::from_seed(&[1; 32]).public(),
+            key: TlsKey::generate().unwrap().public(),
             not_before: Time::EPOCH,
             not_after: Time::MAX,
         }

@@ -1,4 +1,4 @@
-//! rustls configurations: TLS 1.3, aws-lc-rs with post-quantum key exchange, h2, and verifiers that know our names.
+//! rustls configurations: TLS 1.3, aws-lc-rs with post-quantum key exchange, P-256 certificates, h2, and verifiers that know our names.
 //!
 //! Guarantee: a client talks only to a collector of its deployment, and a server only to the kinds that it names. Each connection
 //! proves this anew (no resumption, no early data: a resumed session would outlive expiry and revocation).
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use evidence::id::{CollectorId, DeploymentId};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -158,7 +158,7 @@ pub fn client_pinned(authority_sha256: [u8; 32], expected: Expected) -> Result<A
 
 /// A client of somebody else's service on the web, under `roots`: a witness, a time-stamping authority. Their answers are signed.
 pub fn client_of_web(roots: RootCertStore) -> Result<ClientConfig, TlsError> {
-    Ok(ClientConfig::builder_with_provider(provider())
+    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_no_client_auth())
@@ -190,8 +190,15 @@ fn finish_server(mut config: ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
+/// The only algorithm by which our authorities and our peers sign.
+const SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
+    mapping: &[(SignatureScheme::ECDSA_NISTP256_SHA256, &[webpki::aws_lc_rs::ECDSA_P256_SHA256])],
+};
+
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    Arc::new(CryptoProvider { signature_verification_algorithms: SIGNATURES, ..provider })
 }
 
 fn roots(authority: &CertificateDer<'_>) -> Result<Arc<RootCertStore>, Error> {
@@ -268,7 +275,7 @@ impl ServerCertVerifier for ServerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        SIGNATURES.supported_schemes()
     }
 }
 
@@ -327,6 +334,6 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        SIGNATURES.supported_schemes()
     }
 }

@@ -165,14 +165,14 @@ impl Session {
         Ok(())
     }
 
-    /// Checks the three signatures of an enrolment, and its token if this home made it.
+    /// Checks the two signatures of an enrolment, and its token if this home made it.
     fn enrolled(&self, entry: &Entry, index: u64) -> Result<Enrolled, String> {
         let act = entry.act.as_ref().ok_or("the enrolment is not in its entry")?;
         let signed = act.signed().map_err(|cause| because(&cause))?;
         let (request, signers) = signed.open::<EnrolmentRequest>().map_err(|cause| because(&cause))?;
-        let by_itself = matches!(signers.as_slice(), [_, evidence, tls] if *evidence == request.evidence_key && *tls == request.tls_key);
+        let by_itself = matches!(signers.as_slice(), [_, evidence] if *evidence == request.evidence_key);
         if !by_itself {
-            return Err("the enrolment is not signed by its own keys".to_owned());
+            return Err("the enrolment is not signed by its own key".to_owned());
         }
         let token =
             self.home.read(&format!("tokens/{}.signed", request.token)).map_err(|cause| cause.to_string())?;

@@ -1,9 +1,12 @@
-//! `endpoint-*`: an endpoint admin's token admits a slot, and three keys enrol it. Later the endpoint renews, and retires.
+//! `endpoint-*`: an endpoint admin's token admits a slot, and two keys enrol it. Later the endpoint renews, and retires.
+
+use std::collections::BTreeSet;
 
 use evidence::digest::Digest;
 use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
 use evidence::id::{EndpointId, Generation};
 use evidence::keys::PublicKey;
+use evidence::text::Nonce;
 
 use crate::act::Opened;
 use crate::entry::value;
@@ -24,6 +27,8 @@ pub(crate) enum Admitted {
 #[derive(Debug, Clone)]
 pub struct Enrolled {
     pub evidence_key: PublicKey,
+    /// Nonces of its enrolment and of its renewals.
+    pub(crate) nonces: BTreeSet<Nonce>,
     pub is_retired: bool,
 }
 
@@ -65,13 +70,13 @@ impl State {
         }
         must(
             RuleId::Endpoint13,
-            request.evidence_key != token.key && request.tls_key != token.key,
-            "the one-time key is also its evidence key or its TLS key",
+            request.evidence_key != token.key,
+            "the one-time key is also its evidence key",
         )?;
         must(
             RuleId::Endpoint13,
-            opened.signers == [token.key.clone(), request.evidence_key.clone(), request.tls_key.clone()],
-            "enrolment is not signed by one-time key, evidence key and TLS key, in this order",
+            opened.signers == [token.key.clone(), request.evidence_key.clone()],
+            "enrolment is not signed by one-time key and evidence key, in this order",
         )?;
         must(RuleId::Endpoint11, case.envelope.time < token.not_after, "its token had expired")?;
         let slot = (request.endpoint.clone(), request.generation);
@@ -80,7 +85,8 @@ impl State {
             !self.endpoints.contains_key(&slot),
             format_args!("{}#{} was enrolled before", slot.0, slot.1),
         )?;
-        let enrolled = Enrolled { evidence_key: request.evidence_key.clone(), is_retired: false };
+        let evidence_key = request.evidence_key.clone();
+        let enrolled = Enrolled { evidence_key, nonces: [request.nonce].into(), is_retired: false };
         Ok(Effect::Enrolled(slot, Box::new(enrolled), request.token))
     }
 
@@ -90,11 +96,15 @@ impl State {
         let endpoint = self.live(&slot, [RuleId::Endpoint20; 2])?;
         must(
             RuleId::Endpoint18,
-            renewal.tls_key != endpoint.evidence_key
-                && opened.signers == [endpoint.evidence_key.clone(), renewal.tls_key.clone()],
-            "renewal is not signed by evidence key and new TLS key, in this order",
+            opened.signers == [endpoint.evidence_key.clone()],
+            "renewal is not signed by the endpoint's evidence key",
         )?;
-        Ok(Effect::Nothing)
+        must(
+            RuleId::Endpoint25,
+            !endpoint.nonces.contains(&renewal.nonce),
+            "its nonce is that of an enrolment or renewal before",
+        )?;
+        Ok(Effect::Renewed(slot, renewal.nonce))
     }
 
     pub(crate) fn retired(&self, case: &Case<'_>) -> Result<Effect, Broken> {

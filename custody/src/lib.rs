@@ -124,6 +124,7 @@ enum Effect {
     Token(Digest, Box<evidence::enrolment::Token>),
     /// The slot, and the token that it used.
     Enrolled(Slot, Box<Enrolled>, Digest),
+    Renewed(Slot, evidence::text::Nonce),
     Retired(Slot),
     Order(Digest, Box<Issued>),
     Approved(Digest),
@@ -274,6 +275,11 @@ impl State {
             Effect::Enrolled(slot, enrolled, token) => {
                 self.tokens.insert(token, Admitted::Used);
                 self.endpoints.insert(slot, *enrolled);
+            }
+            Effect::Renewed(slot, nonce) => {
+                if let Some(endpoint) = self.endpoints.get_mut(&slot) {
+                    endpoint.nonces.insert(nonce);
+                }
             }
             Effect::Retired(slot) => {
                 if let Some(endpoint) = self.endpoints.get_mut(&slot) {

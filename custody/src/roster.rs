@@ -55,9 +55,8 @@ impl State {
         let is_of_person = |key: &PublicKey| {
             published.roster.person_of_key(key).is_some_and(|person| person.id == login.person)
         };
-        let is_signed = matches!(opened.signers.as_slice(), [person, tls]
-            if is_of_person(person) && *tls == login.tls_key && person != tls);
-        let says = "login is not signed by a roster key of the person and the TLS key, in this order";
+        let is_signed = matches!(opened.signers.as_slice(), [person] if is_of_person(person));
+        let says = "login is not signed by a roster key of the person";
         must(RuleId::Login1, is_signed, says)?;
         Ok(Effect::Nothing)
     }

@@ -129,6 +129,7 @@ rules! {
     Endpoint22 "endpoint-22" Others;
     Endpoint23 "endpoint-23" Others;
     Endpoint24 "endpoint-24" Others;
+    Endpoint25 "endpoint-25" Fold;
 
     Incident1 "incident-1" Fold;
     Incident2 "incident-2" Fold;

@@ -1,5 +1,6 @@
 //! Enrolment: how a machine becomes an endpoint and renews its certificate, and how persons log in. Format: docs/spec/enrolment.md.
-//! Guarantee: each key of a request signs it, so nobody registers a key that is not theirs. The endpoint believes
+//! Guarantee: each Ed25519 key of a request signs it, so nobody registers a key that is not theirs. TLS keys prove themselves in the
+//! PKCS#10 request, whose digest and nonce the document names. The endpoint believes
 //! nothing that its token does not name. Not here: certificates (crate `certs`), the one-use rule (server).
 
 mod accept;

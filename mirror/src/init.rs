@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use certs::identity::Credentials;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
+use evidence::digest::Digest;
 use evidence::enrolment::Address;
 use evidence::id::{DeploymentId, MirrorId};
 use ledger::KeyType;
@@ -104,7 +105,7 @@ fn make(options: &InitOptions, card: &Card, authority: &str) -> anyhow::Result<M
     }
     durable::create(&directory.join(CARD_FILE), &fs_err::read(&options.card)?, 0o644)?;
     durable::create(&directory.join(AUTHORITY_FILE), authority.as_bytes(), 0o644)?;
-    let admission = admission_line(&card.deployment, &options.mirror, &keys, &tls);
+    let admission = admission_line(&card.deployment, &options.mirror, &keys, &tls.public().spki_sha256());
     durable::create(&directory.join(ADMISSION_FILE), admission.as_bytes(), 0o644)?;
     durable::create(&directory.join(CONFIG_FILE), settings(options, card, &stores).as_bytes(), 0o644)?;
     // Write this last: a directory without it is not a mirror.
@@ -114,7 +115,7 @@ fn make(options: &InitOptions, card: &Card, authority: &str) -> anyhow::Result<M
         admission,
         fingerprints: vec![
             ("key", keys.act.public().fingerprint().to_string()),
-            ("tls_key", tls.public().fingerprint().to_string()),
+            ("tls_spki_sha256", tls.public().spki_sha256().to_string()),
             ("witness_key", keys.witness.verifier_key(KeyType::CosignatureV1).to_string()),
             ("mirror_key", keys.mirror.verifier_key(KeyType::CosignatureV1).to_string()),
         ],
@@ -123,14 +124,19 @@ fn make(options: &InitOptions, card: &Card, authority: &str) -> anyhow::Result<M
 
 /// The line of `admission.json`.
 #[must_use]
-pub fn admission_line(deployment: &DeploymentId, mirror: &MirrorId, keys: &Keys, tls: &TlsKey) -> String {
+pub fn admission_line(
+    deployment: &DeploymentId,
+    mirror: &MirrorId,
+    keys: &Keys,
+    tls_spki_sha256: &Digest,
+) -> String {
     #[derive(serde::Serialize)]
     struct Admission<'a> {
         admission: &'static str,
         deployment: &'a DeploymentId,
         mirror: &'a MirrorId,
         key: String,
-        tls_key: String,
+        tls_spki_sha256: &'a Digest,
         witness_key: String,
         mirror_key: String,
     }
@@ -139,7 +145,7 @@ pub fn admission_line(deployment: &DeploymentId, mirror: &MirrorId, keys: &Keys,
         deployment,
         mirror,
         key: keys.act.public().to_string(),
-        tls_key: tls.public().to_string(),
+        tls_spki_sha256,
         witness_key: keys.witness.verifier_key(KeyType::CosignatureV1).to_string(),
         mirror_key: keys.mirror.verifier_key(KeyType::CosignatureV1).to_string(),
     };

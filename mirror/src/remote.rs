@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::{Context as _, bail};
 use certs::connect::connect_lazy;
 use certs::identity::Credentials;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use certs::tls::{self, Expected};
 use evidence::signed::Signed;
 use proto::service;
@@ -241,7 +241,10 @@ pub async fn certify(
         .await
         .with_context(|| format!("reach the collector. If this stays so, check `enrol` in {CONFIG_FILE}"))?;
     let mut client = service::enrol_client(channel);
-    let csr = key.request().context("make a certificate request")?;
+    // No document names this request. `mirror.admitted` names its key, and only the key's holder can use the certificate.
+    let mut challenge = [0; 16];
+    getrandom::fill(&mut challenge).context("no random bytes from the kernel")?;
+    let csr = key.request(&challenge).context("make a certificate request")?;
     let answer = match client.certify_mirror(v1::CertifyMirrorRequest { csr: csr.into() }).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => bail!("the collector gives no certificate: {}", describe_status(&status)),

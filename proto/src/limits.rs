@@ -41,8 +41,8 @@ pub const SEAL_BYTES_MAX: u64 = 64 << 20;
 /// Stored bytes of a segment (docs/spec/container.md).
 pub const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
-/// Bytes of a PKCS#10 request: 8 KiB. One with an Ed25519 key has about 200.
-pub const CSR_BYTES_MAX: usize = 8 * KIB;
+/// Bytes of a PKCS#10 request: 1 KiB. Ours have at most 252 (docs/spec/enrolment.md).
+pub const CSR_BYTES_MAX: usize = KIB;
 
 /// Bytes of a ledger entry (docs/spec/ledger.md).
 pub const ENTRY_BYTES_MAX: usize = 16 * KIB;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::authority::Authority;
+use certs::key::TlsPublicKey;
 use certs::name::{Identity, Subject};
 use certs::revocation::{Registry, Revocation};
 use evidence::digest::Digest;
 use evidence::entry::{Entry, EntryType};
 use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};
-use evidence::keys::PublicKey;
 use evidence::order::Order;
 use evidence::signed::Signed;
 use proto::v1;
@@ -191,7 +191,7 @@ impl Collector {
     /// Issues a certificate. Returns the chain: DER, leaf first.
     pub fn issue(
         &self,
-        key: &PublicKey,
+        key: &TlsPublicKey,
         identity: &Identity,
         life: Duration,
     ) -> Result<Vec<Vec<u8>>, Failure> {

@@ -66,7 +66,6 @@ pub const CAT: u8 = 13;
 pub const DAN: u8 = 14;
 pub const EVE: u8 = 15;
 pub const EVIDENCE: u8 = 20;
-pub const TLS: u8 = 21;
 pub const TOKEN: u8 = 22;
 pub const SEALER: u8 = 23;
 pub const LOG: u8 = 40;

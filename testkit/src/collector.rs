@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use certs::identity::Credentials;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use certs::tls::{self, Expected};
 use evidence::digest::Digest;
 use evidence::enrolment::{Login, LoginType};
@@ -248,17 +248,18 @@ impl Collector {
         let request = v1::LoginChallengeRequest { person: id.to_owned() };
         let challenge = client.login_challenge(request).await.unwrap().into_inner().challenge;
         let tls_key = TlsKey::generate().unwrap();
+        let csr = tls_key.request(&challenge).unwrap();
         let login = Login {
             type_: LoginType,
             deployment: DEPLOYMENT.parse().unwrap(),
             person: id.parse().unwrap(),
             challenge: FixedBytes(challenge.as_ref().try_into().unwrap()),
-            tls_key: tls_key.public(),
+            tls_spki_sha256: tls_key.public().spki_sha256(),
+            csr_sha256: Digest::of(&csr),
             at: now(),
         };
-        let signed = Signed::sign(&login, &[&key(number), tls_key.signing_key()]).unwrap();
-        let csr = tls_key.request().unwrap().into();
-        let request = v1::LoginRequest { login: Some(signed.into()), csr };
+        let signed = Signed::sign(&login, &[&key(number)]).unwrap();
+        let request = v1::LoginRequest { login: Some(signed.into()), csr: csr.into() };
         let chain = client.login(request).await.unwrap().into_inner().certificates;
         let credentials = Credentials { key: tls_key, chain: der(chain) };
         Session {

@@ -32,7 +32,6 @@ pub const BOB: u8 = 12;
 pub const CAT: u8 = 13;
 pub const DAN: u8 = 14;
 pub const EVIDENCE: u8 = 20;
-pub const TLS: u8 = 21;
 pub const TOKEN: u8 = 22;
 pub const SEALER: u8 = 23;
 pub const MALLORY: u8 = 66;

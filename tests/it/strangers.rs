@@ -1,6 +1,7 @@
 //! Our ledger before people who know nothing of us: a consultant's witness (aics-witness) cosigns it and catches it forking; aics-tlog
-//! and Go's x/mod/sumdb read it from a store as it lies there, and refuse what is forged. Suite `strangers` of packaging/run-tests.py.
+//! and Go's x/mod/sumdb read it from a store as it lies there, and refuse what is forged; gRPC for Python speaks to our listeners. Suite `strangers` of packaging/run-tests.py.
 
+mod clients;
 mod elsewhere;
 mod readers;
 mod witness;
@@ -10,18 +11,20 @@ use std::process::Command;
 
 use lab::{Lab, attempt};
 
-/// A Python that has aics-witness and aics-tlog (packaging/test-deps.sh); otherwise says by name what is skipped.
+/// A Python that has aics-witness, aics-tlog and grpcio (packaging/test-deps.sh); otherwise says by name what is skipped.
 fn python(test: &str) -> Option<PathBuf> {
     let venv = std::env::var_os("EXHIBIT_STRANGERS_VENV").map(PathBuf::from);
     let python = venv.map(|venv| venv.join("bin/python"));
     let works = |python: &PathBuf| {
         let mut command = Command::new(python);
-        command.args(["-c", "import aics_witness, aics_tlog"]);
+        command.args(["-c", "import aics_witness, aics_tlog, cryptography, grpc"]);
         attempt(&mut command).is_ok_and(|output| output.status.success())
     };
     let found = python.filter(works);
     if found.is_none() {
-        println!("SKIPPED {test}: aics-witness and aics-tlog are not installed (packaging/test-deps.sh)");
+        println!(
+            "SKIPPED {test}: aics-witness, aics-tlog or grpcio are not installed (packaging/test-deps.sh)"
+        );
     }
     found
 }

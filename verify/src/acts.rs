@@ -129,7 +129,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
                 Err(says(format!("signed by {}, but in the name of {named}", person.id)))
             }
         }
-        Signers::PersonTls => {
+        Signers::PersonLogin => {
             let roster =
                 rosters.in_force(proven.index).ok_or_else(|| says("no roster was in force".to_owned()))?;
             let signed = act.signed().map_err(|cause| says(chain(&cause)))?;
@@ -147,10 +147,9 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
         Signers::Unspecified => Ok(Judged::Unknown),
         Signers::Authority
         | Signers::Evidence
-        | Signers::EvidenceTls
         | Signers::Mirror
         | Signers::SealerEvidence
-        | Signers::TokenEvidenceTls => Ok(Judged::Elsewhere),
+        | Signers::TokenEvidence => Ok(Judged::Elsewhere),
     }
 }
 

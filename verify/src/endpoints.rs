@@ -1,5 +1,5 @@
-//! The check `endpoint`: an endpoint-admin signed the token of each enrolment, the endpoint's three keys signed the enrolment, and its
-//! evidence key signed each renewal.
+//! The check `endpoint`: an endpoint-admin signed the token of each enrolment, the token's key and the endpoint's evidence key signed the enrolment,
+//! and the evidence key signed each renewal.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use certs::connect;
 use certs::identity::Credentials;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use certs::tls::{self, Expected};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -34,13 +34,7 @@ impl Connector {
 
     /// Connects to the main listener.
     pub async fn main(&mut self, identity: &Identity) -> anyhow::Result<Channel> {
-        let mut seed: [u8; 32] = identity
-            .tls_key
-            .as_slice()
-            .try_into()
-            .or(Err(anyhow::anyhow!("the TLS key has not 32 bytes")))?;
-        let key = TlsKey::from_seed(&seed);
-        zeroize::Zeroize::zeroize(&mut seed);
+        let key = TlsKey::from_pkcs8(&identity.tls_key)?;
         let chain = identity.certificates.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let credentials = Credentials { key, chain };
         let config = tls::client(&authority(identity), Some(&credentials), expected(identity)?)?;

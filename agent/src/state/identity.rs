@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use certs::identity::{Credentials, IdentityError};
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use durable::{KeyFileError, Links};
 use evidence::digest::Digest;
 use evidence::id::{CollectorId, DeploymentId, EndpointId, Generation};

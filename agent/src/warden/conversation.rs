@@ -43,7 +43,7 @@ impl Warden {
             enrol: pins.enrol.clone(),
             ca: self.state.identity.ca.clone(),
             certificates: credentials.chain.iter().map(|der| der.to_vec()).collect(),
-            tls_key: credentials.key.signing_key().seed().to_vec(),
+            tls_key: credentials.key.pkcs8().to_vec(),
             backoff_min_ms: milliseconds(self.settings.backoff_min),
             backoff_max_ms: milliseconds(self.settings.backoff_max),
         };

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use certs::certificate::Leaf;
 use certs::identity::Credentials;
+use certs::key::TlsKey;
 use certs::name::{Identity as Name, Subject};
-use certs::request::TlsKey;
 use evidence::causes::chain;
 use evidence::digest::Digest;
 use evidence::enrolment::{Renewal, RenewalType};
 use evidence::signed::Signed;
+use evidence::text::FixedBytes;
 use evidence::time::Time;
 use proto::v1;
 use rustls::pki_types::CertificateDer;
@@ -59,7 +60,9 @@ impl Renewals {
         }
         self.not_before = boot + ANSWER;
         let key = TlsKey::generate().map_err(|error| chain(&error))?;
-        let csr = key.request().map_err(|error| chain(&error))?;
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| chain(&error))?;
+        let csr = key.request(&nonce).map_err(|error| chain(&error))?;
         let pins = &identity.pins;
         let renewal = Renewal {
             type_: RenewalType,
@@ -67,11 +70,11 @@ impl Renewals {
             endpoint: pins.endpoint.clone(),
             generation: pins.generation,
             csr_sha256: Digest::of(&csr),
-            tls_key: key.public(),
+            tls_spki_sha256: key.public().spki_sha256(),
+            nonce: FixedBytes(nonce),
             at: now,
         };
-        let signed = Signed::sign(&renewal, &[&identity.evidence_key, key.signing_key()])
-            .map_err(|error| chain(&error))?;
+        let signed = Signed::sign(&renewal, &[&identity.evidence_key]).map_err(|error| chain(&error))?;
         self.key = Some(key);
         let request = v1::RenewRequest { renewal: Some(signed.into()), csr: csr.into() };
         Ok(Some(Renew { request: Some(request), is_expired: now > leaf.not_after }))

@@ -12,7 +12,7 @@ use agent::message::{Empty, FromLink, ToLink, from_link, to_link};
 use agent::state::identity::{self, NewIdentity, Pins};
 use agent::warden::{self, LinkSource, Settings, WardenError};
 use cage::channel;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use evidence::digest::Digest;
 use evidence::id::Generation;
 use evidence::keys::SigningKey;

@@ -1,9 +1,10 @@
 //! An attacker with the key of an authority.
 
 use certs::identity::Credentials;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
+    SignatureAlgorithm,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -15,7 +16,12 @@ pub struct Crafty {
 
 impl Crafty {
     pub fn new() -> Self {
-        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        Self::of(&rcgen::PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// With a key of another algorithm. Its leaves have keys of P-256.
+    pub fn of(algorithm: &'static SignatureAlgorithm) -> Self {
+        let key = KeyPair::generate_for(algorithm).unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "Exhibit authority of acme");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -32,14 +38,16 @@ impl Crafty {
     }
 
     fn certify(&self, uris: &[&str], dns: Option<&str>, usage: ExtendedKeyUsagePurpose) -> Credentials {
-        let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
         params.subject_alt_names.extend(dns.map(|name| SanType::DnsName(name.try_into().unwrap())));
         params.extended_key_usages = vec![usage];
         params.serial_number = Some(vec![7; 16].into());
         let leaf = params.signed_by(&pair, &self.issuer).unwrap().der().clone();
-        let seed: [u8; 32] = pair.serialized_der()[16..48].try_into().unwrap();
-        Credentials { key: TlsKey::from_seed(&seed), chain: vec![leaf, self.certificate.clone()] }
+        Credentials {
+            key: TlsKey::from_pkcs8(pair.serialized_der()).unwrap(),
+            chain: vec![leaf, self.certificate.clone()],
+        }
     }
 }

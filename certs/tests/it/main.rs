@@ -15,4 +15,6 @@ mod listener;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod server;

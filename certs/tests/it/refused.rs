@@ -6,8 +6,8 @@ use std::time::Duration;
 use certs::authority::ENDPOINT_LIFE;
 use certs::connect::Refusal;
 use certs::identity::Credentials;
+use certs::key::TlsKey;
 use certs::listener::Settings;
-use certs::request::TlsKey;
 use certs::revocation::Registry;
 use certs::tls;
 use rustls::client::ResolvesClientCert;
@@ -43,14 +43,13 @@ async fn with_a_certificate_of_another_authority_of_the_same_name() {
 async fn with_a_self_signed_certificate() {
     let authority = authority("acme");
     let collector = Collector::main(&authority);
-    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let mut params = rcgen::CertificateParams::default();
     let name = "exhibit://acme/endpoint/web-03/1".try_into().unwrap();
     params.subject_alt_names = vec![rcgen::SanType::URI(name)];
     let certificate = params.self_signed(&pair).unwrap();
-    // PKCS#8 of an Ed25519 key: the seed stands at 16.
-    let seed: [u8; 32] = pair.serialized_der()[16..48].try_into().unwrap();
-    let own = Credentials { key: TlsKey::from_seed(&seed), chain: vec![certificate.der().clone()] };
+    let key = TlsKey::from_pkcs8(pair.serialized_der()).unwrap();
+    let own = Credentials { key, chain: vec![certificate.der().clone()] };
     assert_eq!(collector.dial(&authority, Some(&own)).await.unwrap_err(), by_collector("UnknownCA"));
     collector.stop().await;
 }
@@ -124,7 +123,7 @@ async fn with_the_certificate_of_another_endpoint() {
     assert!(tls::client(authority.certificate(), Some(&mixed), expected()).is_err(), "refused at home");
 
     // A thief of the certificate alone uses other software.
-    let thief = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let thief = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let der = rustls::pki_types::PrivateKeyDer::try_from(thief.serialize_der()).unwrap();
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
     let mut config = (*tls::client(authority.certificate(), None, expected()).unwrap()).clone();
@@ -157,5 +156,43 @@ async fn with_names_that_our_authority_would_never_write() {
         let wanted = if accepted { None } else { Some(by_collector("CertificateUnknown")) };
         assert_eq!(answer.err(), wanted, "{uris:?} {dns:?}");
     }
+    collector.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_key_of_another_algorithm() {
+    #[derive(Debug)]
+    struct Own(Arc<CertifiedKey>);
+    impl ResolvesClientCert for Own {
+        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            Some(Arc::clone(&self.0))
+        }
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    let authority = authority("acme");
+    let collector = Collector::main(&authority);
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names =
+        vec![rcgen::SanType::URI("exhibit://acme/endpoint/web-03/1".try_into().unwrap())];
+    params.serial_number = Some(vec![7; 16].into());
+    let leaf = params.self_signed(&pair).unwrap().der().clone();
+    let error = certs::certificate::Leaf::parse(&leaf).unwrap_err();
+    assert!(
+        std::error::Error::source(&error).unwrap().to_string().contains("this TLS key is Ed25519"),
+        "{error}"
+    );
+    let der = rustls::pki_types::PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
+    let mut config = (*tls::client(authority.certificate(), None, expected()).unwrap()).clone();
+    config.client_auth_cert_resolver = Arc::new(Own(Arc::new(CertifiedKey::new(vec![leaf], key))));
+    // The collector asks for P-256 only, so such a client has nothing to show.
+    assert_eq!(
+        dial(collector.address, Arc::new(config)).await.unwrap_err(),
+        by_collector("CertificateRequired")
+    );
     collector.stop().await;
 }

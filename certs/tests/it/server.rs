@@ -128,3 +128,16 @@ async fn a_new_certificate_of_the_collector_serves_the_next_connection() {
     assert_eq!(who(&first).await.unwrap(), who(&second).await.unwrap());
     collector.stop().await;
 }
+
+#[tokio::test]
+async fn an_authority_of_another_algorithm_is_refused() {
+    for algorithm in [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P384_SHA384] {
+        let crafty = Crafty::of(algorithm);
+        let own = crafty.server(&["exhibit://acme/collector/c1"], Some(certs::COLLECTOR_NAME));
+        let collector = enrolment(&own);
+        let config = tls::client(&crafty.certificate, None, expected()).unwrap();
+        let refused = dial(collector.address, config).await.unwrap_err();
+        assert!(matches!(refused, Refusal::OfCollector(_)), "{refused:?}");
+        collector.stop().await;
+    }
+}

@@ -5,9 +5,10 @@
 use certs::certificate::Leaf;
 use certs::connect;
 use certs::identity::Credentials;
+use certs::key::TlsKey;
 use certs::name::{Identity, Subject};
-use certs::request::TlsKey;
 use certs::tls::{self, Expected};
+use evidence::digest::Digest;
 use evidence::document::Document as _;
 use evidence::enrolment::{Login, LoginType};
 use evidence::json;
@@ -40,25 +41,27 @@ pub async fn run(_: Args, context: &Context) -> anyhow::Result<()> {
 
     let request = v1::LoginChallengeRequest { person: config.person.to_string() };
     let challenge = enrol.login_challenge(request).await.map_err(refused)?.into_inner().challenge;
+    let challenge = FixedBytes(proto::convert::exact("challenge", "32 bytes", &challenge)?);
     let key = TlsKey::generate()?;
+    let csr = key.request(&challenge.0)?;
     let login = Login {
         type_: LoginType,
         deployment: config.deployment.clone(),
         person: config.person.clone(),
-        challenge: FixedBytes(proto::convert::exact("challenge", "32 bytes", &challenge)?),
-        tls_key: key.public(),
+        challenge,
+        tls_spki_sha256: key.public().spki_sha256(),
+        csr_sha256: Digest::of(&csr),
         at: clock::now()?,
     };
     let document = json::to_document(&login)?;
     let by_person = config.signer().sign(Login::TYPE, &document)?;
-    let by_key = evidence::keys::sshsig::sign(key.signing_key(), Login::TYPE, &document)?;
-    let signed = Signed::from_parts(document, vec![by_person, by_key]);
+    let signed = Signed::from_parts(document, vec![by_person]);
     let signed = signed.map_err(|cause| could_not(because(&cause), "use an Ed25519 key or security key"))?;
     signed
         .verify_all(Login::TYPE)
         .map_err(|cause| could_not(because(&cause), "touch the security key when it asks"))?;
 
-    let request = v1::LoginRequest { login: Some(signed.into()), csr: key.request()?.into() };
+    let request = v1::LoginRequest { login: Some(signed.into()), csr: csr.into() };
     let answer = enrol.login(request).await.map_err(not_let_in)?.into_inner();
     let chain: Vec<CertificateDer<'static>> =
         answer.certificates.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::id::{Chain, DeploymentId, MirrorId};
 use evidence::keys::PublicKey;
@@ -45,7 +46,7 @@ struct Admission {
     deployment: DeploymentId,
     mirror: MirrorId,
     key: PublicKey,
-    tls_key: PublicKey,
+    tls_spki_sha256: Digest,
     witness_key: String,
     mirror_key: String,
 }
@@ -70,11 +71,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<()> {
                 ("key", admission.key.fingerprint().to_string()),
                 ("mirror", admission.mirror.to_string()),
                 ("mirror_key", admission.mirror_key),
-                ("tls_key", admission.tls_key.fingerprint().to_string()),
+                ("tls_spki_sha256", admission.tls_spki_sha256.to_string()),
                 ("witness_key", admission.witness_key),
             ];
             for (name, value) in &refs {
-                session.output.print_note(&format!("  {name:<12} {value}"));
+                session.output.print_note(&format!("  {name:<15} {value}"));
             }
             record(&session, &admission.mirror, EntryType::MirrorAdmitted, refs, None, "admitted").await
         }

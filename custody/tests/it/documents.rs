@@ -14,15 +14,16 @@ fn generation(number: u32) -> Generation {
     Generation::new(number).unwrap()
 }
 
-/// A renewal of web-03, signed by the keys.
-fn renewed(number: u32, tls: u8, keys: &[u8]) -> Draft {
+/// A renewal of web-03 with sixteen times that byte as its nonce, signed by the keys.
+fn renewed(number: u32, nonce: u8, keys: &[u8]) -> Draft {
     let renewal = Renewal {
         type_: RenewalType,
         deployment: "acme".parse().unwrap(),
         endpoint: "web-03".parse().unwrap(),
         generation: generation(number),
         csr_sha256: Digest([2; 32]),
-        tls_key: key(tls).public(),
+        tls_spki_sha256: Digest([51; 32]),
+        nonce: FixedBytes([nonce; 16]),
         at: at("08:40:00"),
     };
     let refs = [("endpoint", "web-03".to_owned()), ("generation", number.to_string())];
@@ -37,7 +38,7 @@ fn enrolled_again(drafts: &[Draft], token: &Token, token_sha256: Digest) -> Draf
         generation: token.generation,
         nonce: FixedBytes([9; 16]),
         evidence_key: key(90).public(),
-        tls_key: key(91).public(),
+        tls_spki_sha256: Digest([91; 32]),
         ..first
     };
     let refs = [
@@ -47,7 +48,7 @@ fn enrolled_again(drafts: &[Draft], token: &Token, token_sha256: Digest) -> Draf
         ("evidence_key", key(90).public().fingerprint().to_string()),
     ];
     Draft::new(EntryType::AgentEnrolled, Chain::Deployment, "08:30:00", refs, |_| {
-        sign(&request, &[TOKEN, 90, 91]).into()
+        sign(&request, &[TOKEN, 90]).into()
     })
 }
 
@@ -116,10 +117,10 @@ forgeries! {
         recipe.drafts = Box::new(|drafts| set(&mut drafts[SECOND_ROSTER], "version", "3"));
     }
     login_1_signed_by_another_person:
-        Login1 "login is not signed by a roster key of the person and the TLS key, in this order", |recipe| {
+        Login1 "login is not signed by a roster key of the person", |recipe| {
         recipe.drafts = Box::new(|drafts| {
             let login: Login = drafts[LOGIN].act.read().unwrap();
-            drafts[LOGIN].act = sign(&login, &[BOB, 50]).into();
+            drafts[LOGIN].act = sign(&login, &[BOB]).into();
             let print = key(BOB).public().fingerprint().to_string();
             set(&mut drafts[LOGIN], "key", &print);
         });
@@ -174,14 +175,14 @@ forgeries! {
         recipe.drafts = Box::new(|drafts| set(&mut drafts[ENROLLED], "endpoint", "web-04"));
     }
     endpoint_13_signed_in_another_order:
-        Endpoint13 "enrolment is not signed by one-time key, evidence key and TLS key, in this order", |recipe| {
-        recipe.enrolment = Box::new(|paper| paper.keys = vec![EVIDENCE, TOKEN, TLS]);
+        Endpoint13 "enrolment is not signed by one-time key and evidence key, in this order", |recipe| {
+        recipe.enrolment = Box::new(|paper| paper.keys = vec![EVIDENCE, TOKEN]);
     }
     endpoint_13_the_one_time_key_signs_evidence:
-        Endpoint13 "the one-time key is also its evidence key or its TLS key", |recipe| {
+        Endpoint13 "the one-time key is also its evidence key", |recipe| {
         recipe.enrolment = Box::new(|paper| {
             paper.document.evidence_key = key(TOKEN).public();
-            paper.keys = vec![TOKEN, TOKEN, TLS];
+            paper.keys = vec![TOKEN, TOKEN];
         });
     }
     endpoint_14_another_generation_than_its_own: Endpoint14 "it names another generation than its act", |recipe| {
@@ -205,23 +206,33 @@ forgeries! {
         });
     }
     endpoint_18_signed_by_a_stranger:
-        Endpoint18 "renewal is not signed by evidence key and new TLS key, in this order", |recipe| {
-        recipe.drafts = Box::new(|drafts| drafts.insert(LOGIN + 1, renewed(1, 51, &[MALLORY, 51])));
+        Endpoint18 "renewal is not signed by the endpoint's evidence key", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts.insert(LOGIN + 1, renewed(1, 51, &[MALLORY])));
     }
     endpoint_19_another_generation_than_its_own: Endpoint19 "it names another generation than its act", |recipe| {
         recipe.drafts = Box::new(|drafts| {
-            let mut renewed = renewed(1, 51, &[EVIDENCE, 51]);
+            let mut renewed = renewed(1, 51, &[EVIDENCE]);
             set(&mut renewed, "generation", "2");
             drafts.insert(LOGIN + 1, renewed);
         });
     }
     endpoint_20_a_generation_that_never_enrolled: Endpoint20 "web-03#2 was never enrolled", |recipe| {
-        recipe.drafts = Box::new(|drafts| drafts.insert(LOGIN + 1, renewed(2, 51, &[EVIDENCE, 51])));
+        recipe.drafts = Box::new(|drafts| drafts.insert(LOGIN + 1, renewed(2, 51, &[EVIDENCE])));
     }
     endpoint_20_a_generation_that_was_retired: Endpoint20 "web-03#1 was retired before", |recipe| {
         recipe.drafts = Box::new(|drafts| {
-            let behind = [retired("08:35:00"), renewed(1, 51, &[EVIDENCE, 51])];
+            let behind = [retired("08:35:00"), renewed(1, 51, &[EVIDENCE])];
             drafts.splice(LOGIN + 1..LOGIN + 1, behind);
+        });
+    }
+    endpoint_25_the_nonce_of_its_enrolment: Endpoint25 "its nonce is that of an enrolment or renewal before", |recipe| {
+        recipe.drafts = Box::new(|drafts| drafts.insert(LOGIN + 1, renewed(1, 1, &[EVIDENCE])));
+    }
+    endpoint_25_the_nonce_of_the_renewal_before: Endpoint25 "its nonce is that of an enrolment or renewal before", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            let second = edited(&renewed(1, 51, &[EVIDENCE]).act, "exhibit-renewal-v1", &[EVIDENCE], ("08:40:00", "08:40:01"));
+            let second = Draft { act: second, ..renewed(1, 51, &[EVIDENCE]) };
+            drafts.splice(LOGIN + 1..LOGIN + 1, [renewed(1, 51, &[EVIDENCE]), second]);
         });
     }
     order_1_no_attempts: Order1 "invalid document: attempts are 1 to 10", |recipe| {

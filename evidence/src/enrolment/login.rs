@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{EnrolmentError, open};
+use crate::digest::Digest;
 use crate::document::{Document, document_type};
 use crate::id::{DeploymentId, PersonId};
 use crate::keys::PublicKey;
@@ -16,7 +17,7 @@ document_type! {
     LoginType, "exhibit-login-v1"
 }
 
-/// A login: signed by the person's roster key and the fresh TLS key, in this order.
+/// A login: signed by a roster key of the person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
@@ -25,10 +26,12 @@ pub struct Login {
     pub type_: LoginType,
     pub deployment: DeploymentId,
     pub person: PersonId,
-    /// The server's challenge.
+    /// The server's challenge, which is also that of the PKCS#10 request.
     pub challenge: FixedBytes<32>,
-    /// The key of the TLS certificate.
-    pub tls_key: PublicKey,
+    /// The key of the TLS certificate: SHA-256 of its SubjectPublicKeyInfo (DER).
+    pub tls_spki_sha256: Digest,
+    /// Digest of the PKCS#10 request (DER).
+    pub csr_sha256: Digest,
     /// When, by the person's clock.
     pub at: Time,
 }
@@ -37,16 +40,12 @@ impl Document for Login {
     const TYPE: &'static str = LoginType::TEXT;
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.tls_key.application().is_some() {
-            Err("a TLS key is a plain ssh-ed25519 key")
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 }
 
 impl Login {
-    /// Reads a login and checks that a key of that person and the TLS key signed it. Whether the challenge is fresh, only
+    /// Reads a login and checks that a key of that person signed it. Whether the challenge is fresh, only
     /// the server knows.
     pub fn verify(signed: &Signed, roster: &Roster) -> Result<Self, EnrolmentError> {
         let (login, signers) = open::<Self>(signed)?;
@@ -56,11 +55,8 @@ impl Login {
         let of_person =
             |key: &PublicKey| roster.person_of_key(key).is_some_and(|person| person.id == login.person);
         match signers.as_slice() {
-            [person, tls] if of_person(person) && *tls == login.tls_key && person != tls => Ok(login),
-            _ => Err(EnrolmentError::Signers {
-                what: "login",
-                by: "a roster key of the person and the TLS key",
-            }),
+            [person] if of_person(person) => Ok(login),
+            _ => Err(EnrolmentError::Signers { what: "login", by: "a roster key of the person" }),
         }
     }
 }

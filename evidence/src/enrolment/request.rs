@@ -22,7 +22,7 @@ document_type! {
     RenewalType, "exhibit-renewal-v1"
 }
 
-/// An enrolment request: signed by one-time key, evidence key and TLS key, in this order.
+/// An enrolment request: signed by one-time key and evidence key, in this order. The TLS key signs the PKCS#10 request alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolmentRequest {
@@ -36,10 +36,11 @@ pub struct EnrolmentRequest {
     pub token: Digest,
     /// The key that signs evidence.
     pub evidence_key: PublicKey,
-    /// The key of the TLS certificate.
-    pub tls_key: PublicKey,
+    /// The key of the TLS certificate: SHA-256 of its SubjectPublicKeyInfo (DER).
+    pub tls_spki_sha256: Digest,
     /// Digest of the PKCS#10 request (DER).
     pub csr_sha256: Digest,
+    /// The challenge of the PKCS#10 request.
     pub nonce: Nonce,
     /// When, by the endpoint's clock.
     pub at: Time,
@@ -59,11 +60,8 @@ impl Document for EnrolmentRequest {
     const TYPE: &'static str = EnrolmentType::TEXT;
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.evidence_key.application().is_some() || self.tls_key.application().is_some() {
-            return Err("keys of an endpoint are plain ssh-ed25519 keys");
-        }
-        if self.evidence_key == self.tls_key {
-            return Err("evidence key and TLS key are two keys");
+        if self.evidence_key.application().is_some() {
+            return Err("an evidence key is a plain ssh-ed25519 key");
         }
         if (1..=100).contains(&self.agent.version.len()) {
             Ok(())
@@ -74,7 +72,7 @@ impl Document for EnrolmentRequest {
 }
 
 impl EnrolmentRequest {
-    /// Reads a request and checks that it answers the token and that all three keys signed it.
+    /// Reads a request and checks that it answers the token and that both keys signed it.
     pub fn verify(signed: &Signed, token: &Token, token_sha256: Digest) -> Result<Self, EnrolmentError> {
         let (request, signers) = open::<Self>(signed)?;
         for (what, same) in [
@@ -82,21 +80,21 @@ impl EnrolmentRequest {
             ("endpoint", request.endpoint == token.endpoint),
             ("generation", request.generation == token.generation),
             ("token", request.token == token_sha256),
-            ("key", request.evidence_key != token.key && request.tls_key != token.key),
+            ("key", request.evidence_key != token.key),
         ] {
             if !same {
                 return Err(EnrolmentError::Differs { what });
             }
         }
-        if signers.as_slice() == [token.key.clone(), request.evidence_key.clone(), request.tls_key.clone()] {
+        if signers.as_slice() == [token.key.clone(), request.evidence_key.clone()] {
             Ok(request)
         } else {
-            Err(EnrolmentError::Signers { what: "enrolment", by: "one-time key, evidence key and TLS key" })
+            Err(EnrolmentError::Signers { what: "enrolment", by: "one-time key and evidence key" })
         }
     }
 }
 
-/// A renewal: signed by evidence key and new TLS key, in this order.
+/// A renewal: signed by the evidence key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Renewal {
@@ -108,8 +106,10 @@ pub struct Renewal {
     pub generation: Generation,
     /// Digest of the PKCS#10 request (DER).
     pub csr_sha256: Digest,
-    /// The key of the new TLS certificate.
-    pub tls_key: PublicKey,
+    /// The key of the new TLS certificate: SHA-256 of its SubjectPublicKeyInfo (DER).
+    pub tls_spki_sha256: Digest,
+    /// The challenge of the PKCS#10 request: a fresh one.
+    pub nonce: Nonce,
     /// When, by the endpoint's clock.
     pub at: Time,
 }
@@ -118,24 +118,18 @@ impl Document for Renewal {
     const TYPE: &'static str = RenewalType::TEXT;
 
     fn validate(&self) -> Result<(), &'static str> {
-        if self.tls_key.application().is_some() {
-            Err("a TLS key is a plain ssh-ed25519 key")
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 }
 
 impl Renewal {
-    /// Reads a renewal and checks both signatures.
+    /// Reads a renewal and checks that the evidence key signed it.
     pub fn verify(signed: &Signed, evidence_key: &PublicKey) -> Result<Self, EnrolmentError> {
         let (renewal, signers) = open::<Self>(signed)?;
-        if renewal.tls_key != *evidence_key
-            && signers.as_slice() == [evidence_key.clone(), renewal.tls_key.clone()]
-        {
+        if signers.as_slice() == [evidence_key.clone()] {
             Ok(renewal)
         } else {
-            Err(EnrolmentError::Signers { what: "renewal", by: "evidence key and new TLS key" })
+            Err(EnrolmentError::Signers { what: "renewal", by: "the evidence key" })
         }
     }
 }

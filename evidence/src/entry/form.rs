@@ -13,13 +13,15 @@ use crate::time::Time;
 pub(super) fn fits(name: &str, value: &str) -> bool {
     match name {
         "authority" | "ca" | "collection" | "head" | "hold" | "manifest" | "order" | "plan" | "root"
-        | "roster" | "seal" | "sha256" | "stamp" | "sums" | "token" => is::<Digest>(value),
+        | "roster" | "seal" | "sha256" | "stamp" | "sums" | "tls_spki_sha256" | "token" => {
+            is::<Digest>(value)
+        }
         "attempt" | "copies" | "count" | "index" | "segments" | "size" | "version" => {
             decimal(value).is_some()
         }
         "degraded" | "independent" => matches!(value, "yes" | "no"),
         "endpoint" => is::<EndpointId>(value),
-        "evidence_key" | "key" | "tls_key" => is::<Fingerprint>(value),
+        "evidence_key" | "key" => is::<Fingerprint>(value),
         "generation" => is::<Generation>(value),
         "incident" => is::<IncidentId>(value),
         "log" | "mirror_key" | "witness_key" => ledger::VerifierKey::parse(value).is_ok(),

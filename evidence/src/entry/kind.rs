@@ -59,20 +59,18 @@ pub enum Signers {
     Authority,
     /// The endpoint's evidence key.
     Evidence,
-    /// The endpoint's evidence key, then its new TLS key.
-    EvidenceTls,
     /// The act key of the mirror that the act names, as `mirror.admitted` binds it.
     Mirror,
     /// Nobody: the collector recorded it, and the log vouches for that.
     Nobody,
     /// One person who holds any of these roles.
     Person(&'static [&'static str]),
-    /// The person, then the fresh TLS key.
-    PersonTls,
+    /// The person whose login it is, in whatever role.
+    PersonLogin,
     /// The collection's sealer, then the evidence key.
     SealerEvidence,
-    /// The token's one-time key, the evidence key, the TLS key.
-    TokenEvidenceTls,
+    /// The token's one-time key, then the evidence key.
+    TokenEvidence,
     /// Reserved types: their later version decides.
     Unspecified,
 }
@@ -83,9 +81,8 @@ impl Signers {
         match self {
             Self::Authority | Self::Unspecified => None,
             Self::Nobody => Some(0),
-            Self::Evidence | Self::Mirror | Self::Person(_) => Some(1),
-            Self::EvidenceTls | Self::PersonTls | Self::SealerEvidence => Some(2),
-            Self::TokenEvidenceTls => Some(3),
+            Self::Evidence | Self::Mirror | Self::Person(_) | Self::PersonLogin => Some(1),
+            Self::SealerEvidence | Self::TokenEvidence => Some(2),
         }
     }
 }
@@ -156,10 +153,10 @@ table! {
     LogGenesis            "log.genesis"            Deployment Act        Inline Signers::Nobody, ["authority" "ca" "log"] true;
     RosterPublished       "roster.published"       Deployment Roster     Digest Signers::Authority, ["roster" "version"] true;
     EndpointAdmitted      "endpoint.admitted"      Deployment Token      Digest ENDPOINT_ADMIN, ["endpoint" "generation" "token"] true;
-    AgentEnrolled         "agent.enrolled"         Deployment Enrolment  Inline Signers::TokenEvidenceTls, ["endpoint" "evidence_key" "generation" "token"] true;
-    AgentRenewed          "agent.renewed"          Deployment Renewal    Inline Signers::EvidenceTls, ["endpoint" "generation"] true;
+    AgentEnrolled         "agent.enrolled"         Deployment Enrolment  Inline Signers::TokenEvidence, ["endpoint" "evidence_key" "generation" "token"] true;
+    AgentRenewed          "agent.renewed"          Deployment Renewal    Inline Signers::Evidence, ["endpoint" "generation"] true;
     EndpointRetired       "endpoint.retired"       Deployment Act        Inline ENDPOINT_ADMIN, ["endpoint" "generation"] true;
-    LoginIssued           "login.issued"           Deployment Login      Inline Signers::PersonTls, ["key" "person"] true;
+    LoginIssued           "login.issued"           Deployment Login      Inline Signers::PersonLogin, ["key" "person"] true;
     IncidentOpened        "incident.opened"        Incident   Act        Inline RESPONDER, ["incident"] true;
     IncidentNoted         "incident.noted"         Incident   Act        Inline Signers::Person(&["analyst", "responder"]), [] true;
     IncidentClosed        "incident.closed"        Incident   Act        Inline RESPONDER, [] true;
@@ -189,7 +186,7 @@ table! {
     DispositionConfirmed  "disposition.confirmed"  Incident   Act        Inline Signers::Mirror, ["count" "mirror" "object" "plan"] true;
     RecoveryPerformed     "recovery.performed"     Deployment Act        Inline Signers::Nobody, ["size"] true;
     MirrorAdmitted        "mirror.admitted"        Deployment Act        Inline ENDPOINT_ADMIN,
-        ["key" "mirror" "mirror_key" "tls_key" "witness_key"] true;
+        ["key" "mirror" "mirror_key" "tls_spki_sha256" "witness_key"] true;
     MirrorRetired         "mirror.retired"         Deployment Act        Inline ENDPOINT_ADMIN, ["mirror"] true;
     EvidenceReplicated    "evidence.replicated"    Incident   Act        Inline Signers::Mirror,
         ["collection" "manifest" "mirror" "root" "size"] true;

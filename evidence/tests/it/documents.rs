@@ -20,7 +20,9 @@ use evidence::seal::delegation::Delegation;
 use evidence::signed::Signed;
 use evidence::text::FixedBytes;
 
-use crate::enrolment::{enrolled_entry, login, renewal, request, token_string};
+use crate::enrolment::{
+    ENROLMENT_CSR, LOGIN_CSR, RENEWAL_CSR, enrolled_entry, login, renewal, request, token_string,
+};
 use crate::log_key::Line;
 use testkit::chains::Draft;
 use testkit::collections;
@@ -132,29 +134,29 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     let signers = allowed_signers(&second_roster(), [enrolled_key()]);
     vec![
         ("act.signed", sign(&act(), &[ADA]).encode()),
-        (
-            "agent-enrolled.entry",
-            enrolled_entry(&sign(&request(), &[TOKEN, EVIDENCE, TLS])).encode().unwrap(),
-        ),
+        ("agent-enrolled.entry", enrolled_entry(&sign(&request(), &[TOKEN, EVIDENCE])).encode().unwrap()),
         ("allowed_signers", signers),
         ("approval.signed", package.approvals[0].clone()),
         ("authority", authority().to_trust_file().into_bytes()),
         ("delegation.signed", sign(&delegation(), &[EVIDENCE]).encode()),
         ("detail.json", detail().encode().unwrap().0),
-        ("enrolment.signed", sign(&request(), &[TOKEN, EVIDENCE, TLS]).encode()),
+        ("enrolment.csr", ENROLMENT_CSR.to_vec()),
+        ("enrolment.signed", sign(&request(), &[TOKEN, EVIDENCE]).encode()),
         ("incident-opened.entry", opened_entry().encode().unwrap()),
         ("key-rotated.entry", rotation.entry.clone()),
         ("key-rotated.tlog-proof", rotation.proof.clone()),
         ("log-key.signed", rotation.signed.encode()),
         ("log.vkey", format!("{}\n", log().verifier_key(ledger::KeyType::Ed25519)).into_bytes()),
-        ("login.signed", sign(&login(), &[ADA, TLS]).encode()),
+        ("login.csr", LOGIN_CSR.to_vec()),
+        ("login.signed", sign(&login(), &[ADA]).encode()),
         ("manifest.signed", sign(&manifest(), &[SEALER, EVIDENCE]).encode()),
         ("order-approved.entry", package.proven[1].0.clone()),
         ("order-approved.tlog-proof", package.proven[1].1.clone()),
         ("order-issued.entry", package.proven[0].0.clone()),
         ("order-issued.tlog-proof", package.proven[0].1.clone()),
         ("order.signed", package.order.clone()),
-        ("renewal.signed", sign(&renewal(), &[EVIDENCE, TLS]).encode()),
+        ("renewal.csr", RENEWAL_CSR.to_vec()),
+        ("renewal.signed", sign(&renewal(), &[EVIDENCE]).encode()),
         ("roster-1.signed", sign(&first_roster(), &[1, 2]).encode()),
         ("roster-2.signed", package.rosters[0].clone()),
         ("target.json", json::to_document(&package.target).unwrap()),
@@ -194,9 +196,9 @@ fn the_stored_examples_verify() {
     assert_eq!(open::<Approval>("approval.signed", &[BOB]).approver.as_str(), "bob");
     assert_eq!(open::<Roster>("roster-2.signed", &[1, 3]), second_roster());
     assert_eq!(open::<Roster>("roster-1.signed", &[1, 2]), first_roster());
-    assert_eq!(open::<EnrolmentRequest>("enrolment.signed", &[TOKEN, EVIDENCE, TLS]), request());
-    assert_eq!(open::<Renewal>("renewal.signed", &[EVIDENCE, TLS]), renewal());
-    assert_eq!(open::<Login>("login.signed", &[ADA, TLS]), login());
+    assert_eq!(open::<EnrolmentRequest>("enrolment.signed", &[TOKEN, EVIDENCE]), request());
+    assert_eq!(open::<Renewal>("renewal.signed", &[EVIDENCE]), renewal());
+    assert_eq!(open::<Login>("login.signed", &[ADA]), login());
     assert_eq!(open::<Token>("token.signed", &[CAT]).endpoint.as_str(), "web-03");
     assert_eq!(open::<Act>("act.signed", &[ADA]), act());
     assert_eq!(open::<Delegation>("delegation.signed", &[EVIDENCE]), delegation());

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use certs::request::TlsKey;
 use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce};
 use evidence::entry::{EntryType, pairs};
@@ -43,7 +42,7 @@ fn log(size: u8, first: u8) -> Log {
 #[test]
 fn the_vectors_are_what_this_code_makes() {
     let keys = keys();
-    let tls = TlsKey::from_seed(&[34; 32]);
+    let tls = Digest::of(b"SubjectPublicKeyInfo of the mirror's TLS key, DER");
     let (deployment, id) = ("acme".parse().unwrap(), "backup-1".parse().unwrap());
     let cosigner = |role: &str| {
         let signer = if role == "witness" { &keys.witness } else { &keys.mirror };
@@ -53,7 +52,7 @@ fn the_vectors_are_what_this_code_makes() {
         ("key", keys.act.public().fingerprint().to_string()),
         ("mirror", "backup-1".to_owned()),
         ("mirror_key", cosigner("mirror")),
-        ("tls_key", tls.public().fingerprint().to_string()),
+        ("tls_spki_sha256", tls.to_string()),
         ("witness_key", cosigner("witness")),
     ]);
     let at = at("12:00:00");

@@ -4,6 +4,7 @@ use evidence::digest::Digest;
 use evidence::entry::state::EndpointState;
 use evidence::id::{EndpointId, Generation};
 use evidence::keys::{Fingerprint, PublicKey};
+use evidence::text::Nonce;
 use evidence::time::Time;
 use rusqlite::Connection;
 
@@ -22,7 +23,8 @@ record! {
         evidence_key: Option<PublicKey> = "evidence_key",
         /// Fingerprint of the evidence key.
         fingerprint: Option<Fingerprint> = "fingerprint",
-        tls_key: Option<PublicKey> = "tls_key",
+        /// SHA-256 of the SubjectPublicKeyInfo of its newest TLS key.
+        tls_spki_sha256: Option<Digest> = "tls_spki_sha256",
         /// When it enrolled.
         enrolled: Option<Time> = "enrolled",
         /// Entry of the last change.
@@ -74,8 +76,8 @@ pub(crate) fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
     // A lost or expired token may be replaced by another one for the same generation, if that has not
     // enrolled yet.
     tx.prepare_cached(
-        "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_key, enrolled, idx)
-         VALUES (?1, ?2, ?5, ?3, '', '', '', '', ?4)
+        "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_spki_sha256, enrolled, idx)
+         VALUES (?1, ?2, ?5, ?3, '', '', NULL, '', ?4)
          ON CONFLICT (endpoint, generation) DO UPDATE SET token = excluded.token, idx = excluded.idx
          WHERE state = ?5",
     )?
@@ -84,7 +86,12 @@ pub(crate) fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
 }
 
 /// Enrols an admitted generation. It supersedes the earlier ones.
-pub(crate) fn enrol(tx: &Connection, row: &EndpointRow, event: &Digest) -> Result<(), DbError> {
+pub(crate) fn enrol(
+    tx: &Connection,
+    row: &EndpointRow,
+    event: &Digest,
+    nonce: &Nonce,
+) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?
         .execute(values![row.token, event])?;
     tx.prepare_cached(
@@ -100,10 +107,10 @@ pub(crate) fn enrol(tx: &Connection, row: &EndpointRow, event: &Digest) -> Resul
         EndpointState::Enrolled
     ])?;
     tx.prepare_cached(
-        "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_key, enrolled, idx)
+        "INSERT INTO endpoints (endpoint, generation, state, token, evidence_key, fingerprint, tls_spki_sha256, enrolled, idx)
          VALUES (?1, ?2, ?9, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (endpoint, generation) DO UPDATE SET state = excluded.state, token = excluded.token,
-             evidence_key = excluded.evidence_key, fingerprint = excluded.fingerprint, tls_key = excluded.tls_key,
+             evidence_key = excluded.evidence_key, fingerprint = excluded.fingerprint, tls_spki_sha256 = excluded.tls_spki_sha256,
              enrolled = excluded.enrolled, idx = excluded.idx",
     )?
     .execute(values![
@@ -112,12 +119,12 @@ pub(crate) fn enrol(tx: &Connection, row: &EndpointRow, event: &Digest) -> Resul
         row.token,
         row.evidence_key,
         row.fingerprint,
-        row.tls_key,
+        row.tls_spki_sha256,
         row.enrolled,
         row.index,
         EndpointState::Enrolled
     ])?;
-    Ok(())
+    keep_nonce(tx, &row.endpoint, row.generation, nonce)
 }
 
 /// Records the TLS key after a renewal.
@@ -125,12 +132,39 @@ pub(crate) fn renew(
     tx: &Connection,
     endpoint: &EndpointId,
     generation: Generation,
-    tls_key: &PublicKey,
+    tls_spki_sha256: &Digest,
+    nonce: &Nonce,
     index: u64,
 ) -> Result<(), DbError> {
-    tx.prepare_cached("UPDATE endpoints SET tls_key = ?3, idx = ?4 WHERE endpoint = ?1 AND generation = ?2")?
-        .execute(values![endpoint, generation, tls_key, index])?;
+    tx.prepare_cached(
+        "UPDATE endpoints SET tls_spki_sha256 = ?3, idx = ?4 WHERE endpoint = ?1 AND generation = ?2",
+    )?
+    .execute(values![endpoint, generation, tls_spki_sha256, index])?;
+    keep_nonce(tx, endpoint, generation, nonce)
+}
+
+/// A ledger of an earlier collector may hold a nonce twice.
+fn keep_nonce(
+    tx: &Connection,
+    endpoint: &EndpointId,
+    generation: Generation,
+    nonce: &Nonce,
+) -> Result<(), DbError> {
+    tx.prepare_cached("INSERT OR IGNORE INTO tls_nonces (endpoint, generation, nonce) VALUES (?1, ?2, ?3)")?
+        .execute(values![endpoint, generation, nonce.0[..]])?;
     Ok(())
+}
+
+/// True if an enrolment or a renewal of that generation had this nonce.
+pub(crate) fn has_nonce(
+    reader: &Connection,
+    endpoint: &EndpointId,
+    generation: Generation,
+    nonce: &Nonce,
+) -> Result<bool, DbError> {
+    let mut found = reader
+        .prepare_cached("SELECT 1 FROM tls_nonces WHERE endpoint = ?1 AND generation = ?2 AND nonce = ?3")?;
+    Ok(found.exists(values![endpoint, generation, nonce.0[..]])?)
 }
 
 /// Retires a generation.

@@ -137,15 +137,16 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
                 token: request.token,
                 fingerprint: Some(request.evidence_key.fingerprint()),
                 evidence_key: Some(request.evidence_key),
-                tls_key: Some(request.tls_key),
+                tls_spki_sha256: Some(request.tls_spki_sha256),
                 enrolled: Some(time),
                 index,
             };
-            endpoints::enrol(tx, &row, &envelope.event)?;
+            endpoints::enrol(tx, &row, &envelope.event, &request.nonce)?;
         }
         T::AgentRenewed => {
             let renewal: Renewal = read(fact.act)?;
-            endpoints::renew(tx, &renewal.endpoint, renewal.generation, &renewal.tls_key, index)?;
+            let (key, nonce) = (&renewal.tls_spki_sha256, &renewal.nonce);
+            endpoints::renew(tx, &renewal.endpoint, renewal.generation, key, nonce, index)?;
         }
         T::EndpointRetired => {
             let generation = parsed(envelope, "generation")?;
@@ -154,7 +155,8 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
         T::LoginIssued => {
             let login: Login = read(fact.act)?;
             let key = reference(envelope, "key")?.to_owned();
-            let row = LoginRow { index, person: login.person, key, tls_key: login.tls_key, time };
+            let row =
+                LoginRow { index, person: login.person, key, tls_spki_sha256: login.tls_spki_sha256, time };
             rosters::insert_login(tx, &row)?;
         }
         T::IncidentOpened => {

@@ -5,7 +5,6 @@ use evidence::document::Document as _;
 use evidence::entry::ActObject;
 use evidence::id::PersonId;
 use evidence::json;
-use evidence::keys::PublicKey;
 use evidence::roster::Roster;
 use evidence::time::Time;
 use rusqlite::Connection;
@@ -70,7 +69,7 @@ record! {
         person: PersonId = "person",
         /// Fingerprint of the roster key, as the entry says.
         key: String = "key",
-        tls_key: PublicKey = "tls_key",
+        tls_spki_sha256: Digest = "tls_spki_sha256",
         time: Time = "time",
     }
 }

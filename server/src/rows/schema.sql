@@ -69,17 +69,25 @@ CREATE TABLE endpoints (
     token        BLOB    NOT NULL,
     evidence_key TEXT    NOT NULL,              -- public key; '' until enrolled
     fingerprint  TEXT    NOT NULL,              -- of the evidence key; '' until enrolled
-    tls_key      TEXT    NOT NULL,
+    tls_spki_sha256 BLOB,                       -- of the newest TLS key; NULL until enrolled
     enrolled     TEXT    NOT NULL,              -- time; '' until enrolled
     idx          INTEGER NOT NULL,              -- entry of the last change
     PRIMARY KEY (endpoint, generation)
+) STRICT, WITHOUT ROWID;
+
+-- Nonces of enrolments and renewals: each is used once (endpoint-25).
+CREATE TABLE tls_nonces (
+    endpoint   TEXT    NOT NULL,
+    generation INTEGER NOT NULL,
+    nonce      BLOB    NOT NULL,
+    PRIMARY KEY (endpoint, generation, nonce)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE logins (
     idx     INTEGER PRIMARY KEY,
     person  TEXT NOT NULL,
     key     TEXT NOT NULL,                      -- fingerprint of the roster key
-    tls_key TEXT NOT NULL,
+    tls_spki_sha256 BLOB NOT NULL,
     time    TEXT NOT NULL
 ) STRICT;
 

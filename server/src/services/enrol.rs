@@ -1,4 +1,4 @@
-//! Enrols endpoints: an admin registers a token; the endpoint signs its enrolment with three keys, and renews it later.
+//! Enrols endpoints: an admin registers a token; the endpoint signs its enrolment with two keys, and renews it later.
 //!
 //! Guarantee: a token enrols one endpoint. The next enrolment of the same slot is the next generation. No two endpoints share a
 //! key. The collector writes the entry before the certificate leaves, and earlier generations lose their access at once. If the
@@ -8,7 +8,9 @@
 pub(crate) mod wire;
 
 use certs::authority::{ENDPOINT_GRACE, ENDPOINT_LIFE};
+use certs::key::TlsPublicKey;
 use certs::name::{Identity, Subject};
+use certs::request::{Named, Request};
 use evidence::digest::Digest;
 use evidence::enrolment::{EnrolmentRequest, Renewal, Token};
 use evidence::entry::state::EndpointState;
@@ -95,7 +97,12 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
     let (token_row, token) = registered(collector, &request.token).await?;
     let request = EnrolmentRequest::verify(&signed, &token, request.token)
         .map_err(|error| Failure::new(Class::Unidentified, chain(&error)))?;
-    check_csr(csr, &request.csr_sha256, &request.tls_key)?;
+    let named = Named {
+        spki_sha256: &request.tls_spki_sha256,
+        csr_sha256: &request.csr_sha256,
+        challenge: &request.nonce.0,
+    };
+    let tls_key = requested(csr, named)?;
     let event = signed.digest();
     let is_again = token_row.used_by == Some(event);
     if !is_again {
@@ -111,7 +118,8 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         endpoint: request.endpoint.clone(),
         generation: request.generation,
         token: request.token,
-        keys: [request.evidence_key.clone(), request.tls_key.clone()],
+        evidence_key: request.evidence_key.clone(),
+        tls_spki_sha256: request.tls_spki_sha256,
     };
     let condition: Condition = Box::new(move |tx| may_enrol(tx, &wanted));
     let recorded = collector
@@ -120,11 +128,11 @@ pub async fn enrol(collector: &Collector, signed: Signed, csr: &[u8]) -> Result<
         .await?;
     if !recorded.is_new {
         // A replay must not bring back a generation that was renewed, superseded or retired meanwhile.
-        still_current(collector, &request.endpoint, request.generation, &request.tls_key).await?;
+        still_current(collector, &request.endpoint, request.generation, &request.tls_spki_sha256).await?;
     }
     // The entry is recorded. Cut off every earlier generation before the new one can connect.
     collector.supersede_endpoint(&request.endpoint, request.generation);
-    let certificates = issue(collector, &request.tls_key, request.endpoint.clone(), request.generation)?;
+    let certificates = issue(collector, &tls_key, request.endpoint.clone(), request.generation)?;
     tracing::info!(endpoint = %request.endpoint, generation = %request.generation, "Endpoint enrolled");
     let authority = collector.people.authority();
     Ok(v1::EnrolResponse {
@@ -141,7 +149,8 @@ struct Wanted {
     endpoint: EndpointId,
     generation: Generation,
     token: Digest,
-    keys: [PublicKey; 2],
+    evidence_key: PublicKey,
+    tls_spki_sha256: Digest,
 }
 
 fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
@@ -162,7 +171,8 @@ fn may_enrol(tx: &Connection, wanted: &Wanted) -> Result<(), Denied> {
     }
     may_admit(tx, &wanted.endpoint, wanted.generation)?;
     let taken = rows::endpoints::all(tx)?.iter().any(|row| {
-        [&row.evidence_key, &row.tls_key].into_iter().flatten().any(|key| wanted.keys.contains(key))
+        row.evidence_key.as_ref() == Some(&wanted.evidence_key)
+            || row.tls_spki_sha256 == Some(wanted.tls_spki_sha256)
     });
     if taken {
         return Err(Denied::no(
@@ -210,14 +220,25 @@ pub async fn renew(
     if renewal.deployment != collector.deployment {
         return Err(Failure::malformed("the renewal is of another deployment"));
     }
-    check_csr(csr, &renewal.csr_sha256, &renewal.tls_key)?;
+    let named = Named {
+        spki_sha256: &renewal.tls_spki_sha256,
+        csr_sha256: &renewal.csr_sha256,
+        challenge: &renewal.nonce.0,
+    };
+    let tls_key = requested(csr, named)?;
     if caller.is_none() {
         within_grace(collector, row.index).await?;
     }
     let refs = [("endpoint", renewal.endpoint.to_string()), ("generation", renewal.generation.to_string())];
-    let (endpoint, generation) = (renewal.endpoint.clone(), renewal.generation);
+    let (endpoint, generation, nonce) = (renewal.endpoint.clone(), renewal.generation, renewal.nonce);
     let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &endpoint, generation)? {
-        Some(row) if row.state == EndpointState::Enrolled => Ok(()),
+        Some(row) if row.state == EndpointState::Enrolled => {
+            if rows::endpoints::has_nonce(tx, &endpoint, generation, &nonce)? {
+                let text = "the nonce of the renewal was used before; make a new key and a new request";
+                return Err(Denied::no(Class::Exists, text.to_owned()));
+            }
+            Ok(())
+        }
         _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
     });
     let recorded = collector
@@ -226,9 +247,9 @@ pub async fn renew(
         .await?;
     if !recorded.is_new {
         // A replayed old renewal must not certify a key that a newer renewal replaced.
-        still_current(collector, &renewal.endpoint, renewal.generation, &renewal.tls_key).await?;
+        still_current(collector, &renewal.endpoint, renewal.generation, &renewal.tls_spki_sha256).await?;
     }
-    issue(collector, &renewal.tls_key, renewal.endpoint, renewal.generation)
+    issue(collector, &tls_key, renewal.endpoint, renewal.generation)
 }
 
 async fn enrolled(
@@ -247,10 +268,10 @@ async fn still_current(
     collector: &Collector,
     endpoint: &EndpointId,
     generation: Generation,
-    tls_key: &PublicKey,
+    tls_spki_sha256: &Digest,
 ) -> Result<(), Failure> {
     let row = enrolled(collector, endpoint, generation).await?;
-    if row.tls_key.as_ref() == Some(tls_key) {
+    if row.tls_spki_sha256.as_ref() == Some(tls_spki_sha256) {
         return Ok(());
     }
     Err(Failure::precondition("a newer certificate request took the place of this one"))
@@ -272,17 +293,14 @@ async fn within_grace(collector: &Collector, index: u64) -> Result<(), Failure> 
     )))
 }
 
-fn check_csr(csr: &[u8], digest: &Digest, key: &PublicKey) -> Result<(), Failure> {
-    let found = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
-    if found != *key || Digest::of(csr) != *digest {
-        return Err(Failure::malformed("the certificate request is not the one that the document names"));
-    }
-    Ok(())
+/// The key of a certificate request that a signed document names. The request itself proves that its maker has the key.
+pub(crate) fn requested(csr: &[u8], named: Named<'_>) -> Result<TlsPublicKey, Failure> {
+    Request::read_named(csr, named).map_err(|error| Failure::malformed(chain(&error)))
 }
 
 fn issue(
     collector: &Collector,
-    key: &PublicKey,
+    key: &TlsPublicKey,
     id: EndpointId,
     generation: Generation,
 ) -> Result<Vec<Vec<u8>>, Failure> {

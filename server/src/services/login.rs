@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use certs::authority::PERSON_LIFE;
 use certs::name::{Identity, Subject};
+use certs::request::Named;
 use evidence::enrolment::Login;
 use evidence::entry::{ActObject, EntryType};
 use evidence::id::{Chain, PersonId};
@@ -67,11 +68,8 @@ pub async fn login(
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let published = collector.people.newest();
     let login = Login::verify(&signed, published.roster()).map_err(|error| {
-        Failure::new(
-            Class::Unidentified,
-            "the login is not signed by a roster key of that person and the TLS key",
-        )
-        .because(chain(&error))
+        Failure::new(Class::Unidentified, "the login is not signed by a roster key of that person")
+            .because(chain(&error))
     })?;
     if !challenges.use_up(&login.challenge.0, &login.person, Instant::now()) {
         return Err(Failure::new(
@@ -79,10 +77,12 @@ pub async fn login(
             "the challenge is used, older than 60 seconds or of another person",
         ));
     }
-    let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
-    if key != login.tls_key {
-        return Err(Failure::malformed("the certificate request has another key than the login"));
-    }
+    let named = Named {
+        spki_sha256: &login.tls_spki_sha256,
+        csr_sha256: &login.csr_sha256,
+        challenge: &login.challenge.0,
+    };
+    let key = super::enrol::requested(csr, named)?;
     let signer = evidence::keys::sshsig::verify(
         signed.signatures.first().ok_or_else(|| Failure::malformed("the login has no signature"))?,
         <Login as evidence::document::Document>::TYPE,

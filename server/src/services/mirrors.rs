@@ -8,6 +8,7 @@ pub(crate) mod wire;
 
 use certs::authority::COLLECTOR_LIFE;
 use certs::name::{Identity, Subject};
+use certs::request::Request;
 use certs::revocation::{Registry, Revocation};
 use evidence::digest::Digest;
 use evidence::entry::act::{Act, ActNonce};
@@ -104,13 +105,14 @@ pub fn remember(reader: &Connection, registry: &Registry) -> Result<(), DbError>
 
 /// Issues a certificate for the mirror whose TLS key made the request.
 pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-    let key = certs::request::public_key(csr).map_err(|error| Failure::malformed(chain(&error)))?;
-    let fingerprint = key.fingerprint().to_string();
+    let request = Request::read(csr).map_err(|error| Failure::malformed(chain(&error)))?;
+    let digest = request.key.spki_sha256().to_string();
+    let named = digest.clone();
     let found = collector
         .db
         .read_async(move |reader| {
             let kind = EntryType::MirrorAdmitted;
-            let Some(row) = rows::entries::first_with_ref(reader, kind, "tls_key", &fingerprint)? else {
+            let Some(row) = rows::entries::first_with_ref(reader, kind, "tls_spki_sha256", &named)? else {
                 return Ok::<_, DbError>(None);
             };
             let mirror: MirrorId = row.parsed("mirror")?;
@@ -119,12 +121,11 @@ pub async fn certify(collector: &Collector, csr: &[u8]) -> Result<Vec<Vec<u8>>, 
         .await?;
     let Some(mirror) = found else {
         return Err(Failure::forbidden(format!(
-            "no admitted mirror has the TLS key {}; an endpoint-admin admits it: exhibit mirror admit",
-            key.fingerprint()
+            "no admitted mirror has the TLS key {digest}; an endpoint-admin admits it: exhibit mirror admit"
         )));
     };
     let identity = Identity::new(collector.deployment.clone(), Subject::Mirror(mirror));
-    collector.issue(&key, &identity, COLLECTOR_LIFE)
+    collector.issue(&request.key, &identity, COLLECTOR_LIFE)
 }
 
 /// Refuses a mirror that is not admitted, or no longer.

@@ -23,7 +23,7 @@ fn enlarge(lab: &Collector, incident: &str) {
     db.execute(
         &format!(
             "{numbers} INSERT INTO endpoints SELECT printf('host-%05d', i), generation, state, token, evidence_key,
-                 fingerprint, tls_key, enrolled, idx FROM n, endpoints WHERE endpoint = 'web-03'"
+                 fingerprint, tls_spki_sha256, enrolled, idx FROM n, endpoints WHERE endpoint = 'web-03'"
         ),
         [ENDPOINTS],
     )

@@ -18,4 +18,5 @@ mod evidence_out;
 mod hostile;
 mod lists;
 mod people;
+mod requests;
 mod stores;

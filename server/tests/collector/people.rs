@@ -8,6 +8,7 @@ use evidence::id::{Chain, Generation};
 use evidence::order::*;
 use evidence::roster::{Roster, RosterFloor};
 use evidence::signed::Signed;
+use evidence::text::FixedBytes;
 use evidence::time::Time;
 use proto::parts::join;
 use proto::v1::attend_request::Message as Up;
@@ -288,18 +289,19 @@ async fn a_token_enrols_once_a_new_generation_cuts_the_old_and_retirement_ends_i
     let again = v1::EnrolRequest { enrolment: Some(signed.into()), csr: csr.clone().into() };
     strangers.enrol(again.clone()).await.unwrap();
 
-    let renewal_key = certs::request::TlsKey::generate().unwrap();
-    let csr = renewal_key.request().unwrap();
+    let renewal_key = certs::key::TlsKey::generate().unwrap();
+    let csr = renewal_key.request(&[1; 16]).unwrap();
     let renewal = Renewal {
         type_: RenewalType,
         deployment: DEPLOYMENT.parse().unwrap(),
         endpoint: "web-03".parse().unwrap(),
         generation: Generation::FIRST,
         csr_sha256: Digest::of(&csr),
-        tls_key: renewal_key.public(),
+        tls_spki_sha256: renewal_key.public().spki_sha256(),
+        nonce: FixedBytes([1; 16]),
         at: now(),
     };
-    let signed = sign(&renewal, &[&web.evidence, renewal_key.signing_key()]);
+    let signed = sign(&renewal, &[&web.evidence]);
     let request = v1::RenewRequest { renewal: Some((&signed).into()), csr: csr.into() };
     let mut agent = service::agent_client(lab.connect(&web.credentials).await);
     assert_eq!(agent.renew(request.clone()).await.unwrap().into_inner().certificates.len(), 2);

@@ -42,7 +42,8 @@ impl Recipe<'_> {
             deployment: "acme".parse().unwrap(),
             person: "alice".parse().unwrap(),
             challenge: FixedBytes([7; 32]),
-            tls_key: key(50).public(),
+            tls_spki_sha256: Digest([5; 32]),
+            csr_sha256: Digest([2; 32]),
             at: at("08:30:00"),
         };
         let enrolled = |name| match name {
@@ -77,7 +78,7 @@ impl Recipe<'_> {
                 Chain::Deployment,
                 "08:30:01",
                 [("person", "alice".into()), ("key", key(ALICE).public().fingerprint().to_string())],
-                |_| sign(&login, &[ALICE, 50]).into(),
+                |_| sign(&login, &[ALICE]).into(),
             ),
             published(&rosters[1], 2, "09:00:01"),
             Draft::new(

@@ -19,7 +19,7 @@ use crate::{collections, orders};
 pub struct Machine {
     pub endpoint: &'static str,
     pub generation: u32,
-    /// Number of its evidence key. The next two numbers are its TLS key and its token's key.
+    /// Number of its evidence key. The next number stands for its TLS key, the one after it is its token's key.
     pub key: u8,
     pub collects: bool,
     /// Number of the key that signs its delegation and its manifest; in a good bundle its own.
@@ -103,13 +103,13 @@ impl Recipe<'_> {
                 generation: machine.generation(),
                 token: token.digest(),
                 evidence_key: key(machine.key).public(),
-                tls_key: key(machine.key + 1).public(),
+                tls_spki_sha256: Digest([machine.key + 1; 32]),
                 csr_sha256: Digest([2; 32]),
                 nonce: FixedBytes([1; 16]),
                 at: machine.at(&format!("09:00:{second:02}")),
                 agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
             };
-            let enrolment = sign(&enrolment, &[machine.key + 2, machine.key, machine.key + 1]);
+            let enrolment = sign(&enrolment, &[machine.key + 2, machine.key]);
             put(files, &format!("deployment/enrolment-{}", machine.name()), &enrolment);
             drafts.push(Draft::new(
                 EntryType::EndpointAdmitted,

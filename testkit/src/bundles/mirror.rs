@@ -61,7 +61,7 @@ pub fn mirror_admitted() -> Draft {
         "09:05:00",
         [
             ("key", key(BACKUP).public().fingerprint().to_string()),
-            ("tls_key", key(71).public().fingerprint().to_string()),
+            ("tls_spki_sha256", Digest([71; 32]).to_string()),
             ("mirror", "backup-1".into()),
             ("witness_key", vkey(BACKUP_WITNESS, "witness")),
             ("mirror_key", vkey(BACKUP_MIRROR, "mirror")),

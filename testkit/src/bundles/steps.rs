@@ -44,13 +44,13 @@ impl Recipe<'_> {
                 generation: Generation::FIRST,
                 token: token.digest(),
                 evidence_key: key(EVIDENCE).public(),
-                tls_key: key(TLS).public(),
+                tls_spki_sha256: Digest([5; 32]),
                 csr_sha256: Digest([2; 32]),
                 nonce: FixedBytes([1; 16]),
                 at: at("08:20:00"),
                 agent: AgentBuild { version: "0.1.0".into(), build_sha256: Digest([6; 32]) },
             },
-            keys: vec![TOKEN, EVIDENCE, TLS],
+            keys: vec![TOKEN, EVIDENCE],
         };
         (self.enrolment)(&mut paper);
         let evidence_print = paper.document.evidence_key.fingerprint();

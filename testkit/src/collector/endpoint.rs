@@ -1,7 +1,7 @@
 //! An enrolled endpoint, played by the test.
 
 use certs::identity::Credentials;
-use certs::request::TlsKey;
+use certs::key::TlsKey;
 use evidence::digest::Digest;
 use evidence::enrolment::{
     Accepted, AgentBuild, EnrolmentRequest, EnrolmentType, Offer, TokenString, accept,
@@ -38,8 +38,7 @@ impl Endpoint {
     pub async fn enrol(lab: &Collector, token: &TokenString) -> Result<Self, tonic::Status> {
         let evidence = SigningKey::generate(getrandom::fill).unwrap();
         let tls_key = TlsKey::generate().unwrap();
-        let signers = [token.key(), &evidence, tls_key.signing_key()];
-        let (signed, csr) = enrolment(token, &evidence, &tls_key, &signers);
+        let (signed, csr) = enrolment(token, &evidence, &tls_key, &[token.key(), &evidence]);
         let mut client = service::enrol_client(lab.stranger().await);
         let call = v1::EnrolRequest { enrolment: Some((&signed).into()), csr: csr.clone().into() };
         let answer = client.enrol(call).await?.into_inner();
@@ -76,15 +75,16 @@ impl Endpoint {
     }
 }
 
-/// Makes the request to enrol under `token` with these keys, with its PKCS#10 request. An honest endpoint signs with the token's key, the
-/// evidence key and the TLS key.
+/// Makes the request to enrol under `token` with these keys, with its PKCS#10 request. An honest endpoint signs with the token's key and
+/// the evidence key.
 pub fn enrolment(
     token: &TokenString,
     evidence: &SigningKey,
     tls_key: &TlsKey,
     signers: &[&SigningKey],
 ) -> (Signed, Vec<u8>) {
-    let (csr, pinned) = (tls_key.request().unwrap(), token.token());
+    let (nonce, pinned) = (nonce(), token.token());
+    let csr = tls_key.request(&nonce.0).unwrap();
     let request = EnrolmentRequest {
         type_: EnrolmentType,
         deployment: pinned.deployment.clone(),
@@ -92,9 +92,9 @@ pub fn enrolment(
         generation: pinned.generation,
         token: token.signed().digest(),
         evidence_key: evidence.public(),
-        tls_key: tls_key.public(),
+        tls_spki_sha256: tls_key.public().spki_sha256(),
         csr_sha256: Digest::of(&csr),
-        nonce: nonce(),
+        nonce,
         at: now(),
         agent: AgentBuild { version: "0".into(), build_sha256: Digest::ZERO },
     };

@@ -87,6 +87,11 @@ impl Session {
 
     /// Registers a token and enrols an endpoint under it.
     pub async fn enrol(&self, lab: &Collector, name: &str, generation: u32) -> Endpoint {
+        Endpoint::enrol(lab, &self.token(lab, name, generation).await).await.unwrap()
+    }
+
+    /// Registers a token.
+    pub async fn token(&self, lab: &Collector, name: &str, generation: u32) -> TokenString {
         let one_time = SigningKey::generate(getrandom::fill).unwrap();
         let token = Token {
             type_: TokenType,
@@ -108,7 +113,6 @@ impl Session {
         let signed = Signed::sign(&token, &[&self.key]).unwrap();
         let request = v1::RegisterTokenRequest { token: Some((&signed).into()) };
         service::endpoint_client(self.channel.clone()).register_token(request).await.unwrap();
-        let string = TokenString::new(signed, one_time).unwrap();
-        Endpoint::enrol(lab, &string).await.unwrap()
+        TokenString::new(signed, one_time).unwrap()
     }
 }

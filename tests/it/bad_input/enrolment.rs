@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certs::authority::Authority;
+use certs::key::TlsKey;
 use certs::listener::{Listener, Settings};
-use certs::request::TlsKey;
 use certs::revocation::Registry;
 use certs::tls::{self, Expected};
 use evidence::enrolment::TokenString;
@@ -21,7 +21,7 @@ use super::endpoint::evidence_key;
 use super::{now, signed_by, wire};
 use crate::field::{Field, Random};
 
-/// A request for `token` with these keys; `signers` sign in the one-time key's, evidence key's and TLS key's place.
+/// A request for `token` with these keys; `signers` sign in the one-time key's and the evidence key's place.
 fn request(
     token: &TokenString,
     evidence: &SigningKey,
@@ -65,31 +65,31 @@ fn one_token_enrols_one_endpoint_with_its_own_keys() {
 
     // Another endpoint's evidence key, which it cannot sign with.
     let victim = evidence_key(&field);
-    let stolen = request(&token, &victim, &tls_key, &[token.key(), &evidence, tls_key.signing_key()]);
+    let stolen = request(&token, &victim, &tls_key, &[token.key(), &evidence]);
     let status = say(
         "enrolment naming another endpoint's evidence key, signed by one of its own",
         enrol(&field, &token, stolen),
     );
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
     // With the stolen key itself: it belongs to another enrolment.
-    let taken = request(&token, &victim, &tls_key, &[token.key(), &victim, tls_key.signing_key()]);
+    let taken = request(&token, &victim, &tls_key, &[token.key(), &victim]);
     let status = say("enrolment with another endpoint's true evidence key", enrol(&field, &token, taken));
     assert_eq!(status.code(), tonic::Code::AlreadyExists);
     // Without the one-time secret, which the collector never saw.
-    let guessed = request(&token, &evidence, &tls_key, &[&key(), &evidence, tls_key.signing_key()]);
+    let guessed = request(&token, &evidence, &tls_key, &[&key(), &evidence]);
     let status = say("enrolment signed by another key than the token's", enrol(&field, &token, guessed));
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
-    let two = request(&token, &evidence, &tls_key, &[token.key(), &evidence]);
-    let status = say("enrolment without the TLS key's signature", enrol(&field, &token, two));
+    let one = request(&token, &evidence, &tls_key, &[token.key()]);
+    let status = say("enrolment without the evidence key's signature", enrol(&field, &token, one));
     assert_eq!(status.code(), tonic::Code::Unauthenticated);
 
-    let first = request(&token, &evidence, &tls_key, &[token.key(), &evidence, tls_key.signing_key()]);
+    let first = request(&token, &evidence, &tls_key, &[token.key(), &evidence]);
     let answer = enrol(&field, &token, first.clone()).unwrap();
     assert!(!answer.certificates.is_empty());
     // The same request again is the same answer: the first may have got lost.
     enrol(&field, &token, first).unwrap();
     let (other, other_tls) = (SigningKey::from_seed(&[55; 32]), TlsKey::generate().unwrap());
-    let second = request(&token, &other, &other_tls, &[token.key(), &other, other_tls.signing_key()]);
+    let second = request(&token, &other, &other_tls, &[token.key(), &other]);
     let status = say("one token for a second enrolment", enrol(&field, &token, second));
     assert_eq!(status.code(), tonic::Code::AlreadyExists);
     let by_agent = attempt(
@@ -128,7 +128,7 @@ fn an_expired_token_enrols_nobody() {
     register(&signed).unwrap();
     wait_for("the token's end", || Ok((now() > short.not_after).then_some(()))).unwrap();
     let (evidence, tls_key) = (key(), TlsKey::generate().unwrap());
-    let late = request(&token, &evidence, &tls_key, &[token.key(), &evidence, tls_key.signing_key()]);
+    let late = request(&token, &evidence, &tls_key, &[token.key(), &evidence]);
     let status = enrol(&field, &token, late).expect_err("an expired token");
     assert_eq!(status.code(), tonic::Code::FailedPrecondition, "{status:?}");
     println!("tried: a token after its end; got: {:?} ({})", status.code(), status.message());

@@ -161,7 +161,7 @@ fn the_agents_own_keys_are_never_collected_by_any_way() {
     let text = fs_err::read_to_string(&evidence_key).unwrap();
     let seed = super::endpoint::evidence_key(&field).seed();
     let pem = fs_err::read_to_string(&tls_key).unwrap();
-    let tls = certs::identity::Credentials::load(&tls_key).unwrap().key.signing_key().seed();
+    let tls = certs::identity::Credentials::load(&tls_key).unwrap().key.pkcs8()[36..68].to_vec();
     let pem_line = pem.lines().nth(1).unwrap();
     assert!(contains(&plain, b"this may be collected\n"));
     for (what, bytes) in [

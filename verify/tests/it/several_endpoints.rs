@@ -8,6 +8,7 @@ use evidence::entry::EntryType;
 use evidence::id::{Chain, Generation};
 use evidence::manifest::Manifest;
 use evidence::roster::Roster;
+use evidence::text::FixedBytes;
 use exhibit_verify::Verdict;
 
 use crate::forged::{refused, with};
@@ -262,12 +263,13 @@ fn renewed(of: &Machine, named: &Machine, by: u8) -> Draft {
         deployment: "acme".parse().unwrap(),
         endpoint: of.endpoint.parse().unwrap(),
         generation: Generation::new(of.generation).unwrap(),
-        tls_key: key(90).public(),
+        tls_spki_sha256: Digest([90; 32]),
+        nonce: FixedBytes([90; 16]),
         csr_sha256: Digest([3; 32]),
         at: at("09:06:00"),
     };
     let refs = [("endpoint", named.endpoint.to_owned()), ("generation", named.generation.to_string())];
-    let signed = sign(&renewal, &[by, 90]);
+    let signed = sign(&renewal, &[by]);
     Draft::new(EntryType::AgentRenewed, Chain::Deployment, "09:06:00", refs, |_| signed.clone().into())
 }
 

@@ -317,7 +317,6 @@ where
 mod tests {
     use certs::certificate::Serial;
     use proto::v1::UploadBegin;
-    use testkit::people::key;
     use testkit::wait::PATIENCE;
     use tokio_util::sync::CancellationToken;
 
@@ -332,7 +331,7 @@ mod tests {
             identity: "exhibit://acme/endpoint/web-03/2".parse().unwrap(),
             serial: Serial([1; 16]),
             fingerprint: [1; 32],
-            key: key(21).public(),
+            key: certs::key::TlsKey::generate().unwrap().public(),
             not_after: evidence::time::Time::MAX,
             address: ([127, 0, 0, 1], 1).into(),
             closed: CancellationToken::new(),

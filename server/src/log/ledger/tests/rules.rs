@@ -211,13 +211,14 @@ fn login_1_a_login_of_a_person_whom_a_roster_dropped_meanwhile_is_refused() {
         deployment: deployment(),
         person: "eve".parse().unwrap(),
         challenge: FixedBytes([8; 32]),
-        tls_key: key(50).public(),
+        tls_spki_sha256: Digest([50; 32]),
+        csr_sha256: Digest([51; 32]),
         at: at("09:00:00.000"),
     };
     let print = key(bundles::EVE).public().fingerprint().to_string();
     let refs = [("person", "eve".to_owned()), ("key", print)];
     let login = Draft::new(EntryType::LoginIssued, Chain::Deployment, "09:00:00", refs, |_| {
-        sign(&login, &[bundles::EVE, 50]).into()
+        sign(&login, &[bundles::EVE]).into()
     });
     let time = at("09:00:01.000");
     Race::until(SECOND_ROSTER).overtaken(time, honest(SECOND_ROSTER).0, pending(login), RuleId::Login1);
@@ -268,12 +269,12 @@ fn collection_5_a_collection_of_a_generation_that_a_later_one_replaced_meanwhile
     request.generation = Generation::new(2).unwrap();
     request.token = token.digest();
     request.evidence_key = key(91).public();
-    request.tls_key = key(92).public();
+    request.tls_spki_sha256 = Digest([92; 32]);
     let [endpoint, generation, named] = named(token.digest());
     let print = request.evidence_key.fingerprint().to_string();
     let refs = [endpoint, generation, named, ("evidence_key", print)];
     let enrolled = Draft::new(EntryType::AgentEnrolled, Chain::Deployment, "09:50:00", refs, |_| {
-        sign(&request, &[90, 91, 92]).into()
+        sign(&request, &[90, 91]).into()
     });
     let (mut started, time) = honest(STARTED);
     // The service asks this rule with the entry. A mirror does not ask it.
