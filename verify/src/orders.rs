@@ -13,7 +13,7 @@ use evidence::roster::Role;
 
 use crate::acts::{act_of, is_left_out};
 use crate::documents::{signed, signer};
-use crate::entries::Entries;
+use crate::entries::{Entries, Proven};
 use crate::files::Files;
 use crate::report::Report;
 use crate::rosters::Rosters;
@@ -118,7 +118,7 @@ fn verified(
         return Err(format!("was logged at {time}, after it or its roster had expired"));
     }
     let fate = if roster.needs_approval(order.sensitivity) {
-        match approved_at(files, id, &order, entries, rosters)? {
+        match approved_at(files, issued, &order, entries, rosters)? {
             Some(index) => Fate::InForce(index),
             None if was_obeyed(id, entries) => {
                 return Err("was obeyed, but needs the approval of a second person and has none".to_owned());
@@ -156,10 +156,10 @@ fn ending(id: &Digest, entries: &Entries) -> &'static str {
     }
 }
 
-/// The log index of the first approval that counts.
+/// The log index of the first approval that counts. One that stands before its order counts for nothing.
 fn approved_at(
     files: &Files<'_>,
-    id: &Digest,
+    issued: &Proven,
     order: &Order,
     entries: &Entries,
     rosters: &Rosters,
@@ -172,7 +172,8 @@ fn approved_at(
         let key = signer(&approval, "exhibit-approval-v1")?;
         let approval: Approval = approval.read().map_err(|cause| chain(&cause))?;
         let person = rosters.person(proven.index, &key, &[Role::Approver]);
-        let counts = approval.order == *id
+        let counts = proven.index > issued.index
+            && approval.order == issued.entry.envelope.event
             && approval.deployment == order.deployment
             && approval.decision == Decision::Approve
             && approval.approver != order.issuer
