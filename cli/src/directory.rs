@@ -160,6 +160,12 @@ impl Session {
                     endpoint.zip(generation).ok_or_else(|| broken("names no endpoint".to_owned()))?;
                 directory.retired.push(retired);
             }
+            type_ if !type_.is_known() => {
+                let index = row.index;
+                self.output.print_note(&format!(
+                    "entry {index} of the ledger is of a type that this program does not know ({type_}): upgrade it to see what the entry says"
+                ));
+            }
             _ => {}
         }
         Ok(())

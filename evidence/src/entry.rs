@@ -1,6 +1,6 @@
 //! Ledger entries: the envelope by the recording collector, followed by the actor's signed act (docs/spec/ledger.md).
-//! Guarantee: an entry that parses has one spelling, names a known type, sits in the right kind of chain with the refs that
-//! its type demands, and carries the act that its event id names.
+//! Guarantee: an entry that parses has one spelling, sits in the right kind of chain with the refs that its type demands, and
+//! carries the act that its event id names. Of a type that this version does not know, chain, refs and signatures are not judged.
 //! Not here: who signed the act ([`Signers`] says who must), Merkle proofs (crate `ledger`).
 
 pub mod act;
@@ -14,7 +14,7 @@ pub mod state;
 
 use serde::{Deserialize, Serialize};
 
-pub use kind::{ActDocument, ActForm, EntryType, Rule, Signers, UnknownEntryType};
+pub use kind::{ActDocument, ActForm, EntryType, Rule, Signers, TypeName, UnknownEntryType};
 
 use crate::digest::Digest;
 use crate::document::{Document, document_type};
@@ -182,9 +182,13 @@ impl Entry {
     /// The leaf's bytes.
     ///
     /// # Errors
-    /// If the entry breaks a rule of its type, or is too long.
+    /// If the entry breaks a rule of its type, is of a type that this version does not write, or is too long.
     pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
         self.check()?;
+        let type_ = self.envelope.type_;
+        if !type_.rule().written {
+            return Err(EntryError::NotWritten { type_ });
+        }
         let mut bytes = json::to_document(&self.envelope).map_err(|source| EntryError::Json { source })?;
         if bytes.len() > ENVELOPE_BYTES_MAX {
             return Err(EntryError::TooLong);
@@ -221,10 +225,12 @@ impl Entry {
 
     fn check(&self) -> Result<(), EntryError> {
         let type_ = self.envelope.type_;
-        let act = |why| EntryError::ActPlace { type_, why };
         let rule = type_.rule();
         pairs::check(&self.envelope.refs).map_err(|why| EntryError::Refs { type_, why })?;
         rule.check_chain(&self.envelope.incident).map_err(|why| EntryError::Chain { type_, why })?;
+        if !type_.is_known() {
+            return self.check_act(&rule);
+        }
         if let Some(missing) = rule.refs.iter().find(|name| self.envelope.reference(name).is_none()) {
             return Err(EntryError::Ref { type_, name: missing });
         }
@@ -236,6 +242,12 @@ impl Entry {
         if let Some((name, _)) = self.envelope.refs.iter().find(|(name, value)| !form::fits(name, value)) {
             return Err(EntryError::RefForm { type_, name: name.clone() });
         }
+        self.check_act(&rule)
+    }
+
+    fn check_act(&self, rule: &Rule) -> Result<(), EntryError> {
+        let type_ = self.envelope.type_;
+        let act = |why| EntryError::ActPlace { type_, why };
         match (&self.act, self.envelope.act) {
             (Some(inline), ActLocation::Inline) => {
                 if rule.form == ActForm::Digest {
@@ -247,9 +259,10 @@ impl Entry {
                 if inline.event() != self.envelope.event {
                     return Err(EntryError::Event { type_ });
                 }
-                let counted = match rule.signers.count() {
-                    Some(count) => inline.signatures.len() == count,
-                    None => !inline.signatures.is_empty(),
+                let counted = match (rule.signers, rule.signers.count()) {
+                    (Signers::Unspecified, _) => true,
+                    (_, Some(count)) => inline.signatures.len() == count,
+                    (_, None) => !inline.signatures.is_empty(),
                 };
                 if counted { Ok(()) } else { Err(EntryError::Signatures { type_ }) }
             }
@@ -340,6 +353,9 @@ pub enum EntryError {
     Chain { type_: EntryType, why: &'static str },
     #[error("{type_}: event is not the digest of its act")]
     Event { type_: EntryType },
+    /// The type is unknown or reserved. Readers take it.
+    #[error("{type_}: this version does not write entries of this type")]
+    NotWritten { type_: EntryType },
     /// A ref its type demands is missing.
     #[error("{type_} lacks the ref {name}")]
     Ref { type_: EntryType, name: &'static str },

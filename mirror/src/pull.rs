@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 
 use custody::rule::Broken;
 use evidence::causes::chain;
+use evidence::entry::EntryType;
 use ledger::tile::{TileKind, TilePath, grow};
 use ledger::{AuthenticatedReader, Hash, HashReader, TileSource, consistency_proof, leaf_hash};
 use store::{Key, Replicas};
@@ -204,6 +205,7 @@ impl Follower {
                     match refused {
                         Refused::Rule(broken) => PullError::Rule { index, broken },
                         Refused::Object(error) => PullError::Object(error),
+                        Refused::NotKnown { type_ } => PullError::NotKnown { index, type_ },
                     }
                 })?;
                 self.vouched(parts, &reader)?;
@@ -418,6 +420,13 @@ pub enum PullError {
     Known {
         /// Name of the proof.
         file: String,
+    },
+    /// An entry is of a type of a later version. `/witness` goes on; `/mirror` and the statements wait.
+    #[error("entry {index}: this mirror does not know {type_}: upgrade it")]
+    NotKnown {
+        /// Index in the log.
+        index: u64,
+        type_: EntryType,
     },
     /// The offered note is not one of the log.
     #[error("the source's note")]

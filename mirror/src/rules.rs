@@ -54,6 +54,9 @@ pub enum Refused {
     /// An object that the entry names cannot be fetched (now).
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// The entry is of a type of a later version. It and what follows wait for that version.
+    #[error("this mirror does not know {type_}: upgrade it")]
+    NotKnown { type_: EntryType },
 }
 
 impl Rules {
@@ -99,6 +102,9 @@ impl Rules {
     pub fn step(&mut self, body: &[u8], objects: &Objects<'_>) -> Result<(), Refused> {
         let entry = custody::entry::read(body)?;
         let envelope = &entry.envelope;
+        if !envelope.type_.is_known() {
+            return Err(Refused::NotKnown { type_: envelope.type_ });
+        }
         let at = At { index: self.state.next(), leaf: ledger::leaf_hash(body) };
         // For an entry that cannot stand here, nothing is fetched.
         self.state.follows(at, &entry)?;

@@ -85,19 +85,8 @@ fn act_name(proven: &Proven) -> Result<Option<String>, String> {
     }))
 }
 
-/// The result of checking an act's signatures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Judged {
-    /// The persons that its type demands signed it.
-    Signed,
-    /// Another check judges its signers: endpoint, delegation, manifest, roster.
-    Elsewhere,
-    /// The type is of a later version: this version does not know who must sign it.
-    Unknown,
-}
-
 /// Checks an act against its entry, and the signatures of acts that persons sign or that nobody signs.
-pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> Result<Judged, String> {
+pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> Result<(), String> {
     let envelope = &proven.entry.envelope;
     let says = |why: String| format!("{} at {}: {why}", envelope.type_, proven.index);
     let rule = envelope.type_.rule();
@@ -106,7 +95,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             let document = act_document(proven, act).map_err(says)?;
             // Nobody signed it, so it speaks only for the collector whose log holds it.
             if matches!(document.by, Actor::Collector(_)) {
-                Ok(Judged::Signed)
+                Ok(())
             } else {
                 Err(says(format!("recorded without a signature in the name of {}", document.by)))
             }
@@ -124,7 +113,7 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             })?;
             let named = named_in(proven, act, &signed).map_err(says)?;
             if named == person.id {
-                Ok(Judged::Signed)
+                Ok(())
             } else {
                 Err(says(format!("signed by {}, but in the name of {named}", person.id)))
             }
@@ -139,17 +128,17 @@ pub(crate) fn check_act(proven: &Proven, act: &ActObject, rosters: &Rosters) -> 
             if proven.reference("person") == Some(login.person.as_str())
                 && proven.reference("key") == key.as_deref()
             {
-                Ok(Judged::Signed)
+                Ok(())
             } else {
                 Err(says("its entry names another person or key".to_owned()))
             }
         }
-        Signers::Unspecified => Ok(Judged::Unknown),
         Signers::Authority
         | Signers::Evidence
         | Signers::Mirror
         | Signers::SealerEvidence
-        | Signers::TokenEvidence => Ok(Judged::Elsewhere),
+        | Signers::TokenEvidence
+        | Signers::Unspecified => Ok(()),
     }
 }
 

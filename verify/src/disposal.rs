@@ -37,7 +37,7 @@ pub(crate) fn course(
     for proven in &entries.incident {
         let envelope = &proven.entry.envelope;
         let act: Option<Act> = match envelope.type_.rule().document {
-            ActDocument::Act => {
+            ActDocument::Act if envelope.type_.is_known() => {
                 let object = act_of(files, proven)?;
                 Some(json::parse_document(&object.document).map_err(|cause| chain(&cause))?)
             }

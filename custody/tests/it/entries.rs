@@ -59,8 +59,13 @@ forgeries! {
             drafts[NOTED].act = edited(act, "exhibit-act-v1", &[DAN], (nonce, ""));
         });
     }
-    entry_2_a_type_that_nobody_knows: Entry2 "read entry envelope: unknown entry type", |recipe| {
-        leaf(recipe, "incident.noted", "incident.dreamt");
+    entry_2_a_type_that_nobody_knows: Entry2 "this version does not know this type", |recipe| {
+        recipe.drafts = Box::new(|drafts| {
+            drafts.push(by("evidence.invented".parse().unwrap(), "11:40:00", BY_DAN, &[]));
+        });
+    }
+    entry_2_a_type_that_is_no_name: Entry2 "read entry envelope: unknown entry type", |recipe| {
+        leaf(recipe, "incident.noted", "incident noted");
     }
     entry_3_in_the_other_kind_of_chain: Entry3 "incident.noted: it belongs to an incident's chain", |recipe| {
         noted(recipe, |entry| entry.envelope.incident = Chain::Deployment);
@@ -139,7 +144,7 @@ forgeries! {
     entry_17_in_the_name_of_a_mirror: Entry17 "a person signed in the name of mirror:backup-1", |recipe| {
         recipe.drafts = Box::new(|drafts| drafts[NOTED].act = drafts[NOTED].signed("mirror:backup-1", DAN));
     }
-    entry_21_a_reserved_type: Entry21 "who signs this type is not known to this version; update the mirror", |recipe| {
+    entry_21_a_reserved_type: Entry21 "this version does not know this type", |recipe| {
         recipe.drafts = Box::new(|drafts| {
             drafts.push(by(EntryType::EvidenceDerived, "11:40:00", BY_DAN, &[]));
         });

@@ -1,5 +1,5 @@
 //! The table of all entry types (docs/spec/ledger.md, Entry types): chain, act, signers, refs.
-//! Guarantee: a type without a row does not compile; an unknown type is refused by name.
+//! Guarantee: a type without a row does not compile; an unknown type keeps its name, and this version says nothing else of it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -92,8 +92,6 @@ impl Signers {
 #[non_exhaustive]
 pub struct Rule {
     pub type_: EntryType,
-    /// Its name in the ledger.
-    pub name: &'static str,
     pub(super) chain: ChainKind,
     pub document: ActDocument,
     /// Where the act is.
@@ -130,6 +128,8 @@ macro_rules! table {
         #[non_exhaustive]
         pub enum EntryType {
             $(#[doc = concat!("`", $name, "`")] $variant,)*
+            /// A type of a later version. A reader can place it in its chain, and not judge it.
+            Unknown(TypeName),
         }
 
         impl EntryType {
@@ -140,9 +140,21 @@ macro_rules! table {
             pub fn rule(self) -> Rule {
                 match self {
                     $(Self::$variant => Rule {
-                        type_: self, name: $name, chain: ChainKind::$chain, document: ActDocument::$document, form: ActForm::$form,
+                        type_: self, chain: ChainKind::$chain, document: ActDocument::$document, form: ActForm::$form,
                         signers: $signers, refs: &[$($ref_,)*], written: $written,
                     },)*
+                    Self::Unknown(_) => Rule {
+                        type_: self, chain: ChainKind::Any, document: ActDocument::Act, form: ActForm::Inline,
+                        signers: Signers::Unspecified, refs: &[], written: false,
+                    },
+                }
+            }
+
+            /// The type's name in the ledger.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $name,)*
+                    Self::Unknown(name) => name.as_str(),
                 }
             }
         }
@@ -206,9 +218,9 @@ table! {
 }
 
 impl EntryType {
-    /// The type's name in the ledger.
-    pub fn as_str(self) -> &'static str {
-        self.rule().name
+    /// False for types that this version cannot judge: unknown ones, and those that are reserved for later versions.
+    pub fn is_known(self) -> bool {
+        self.rule().signers != Signers::Unspecified
     }
 }
 
@@ -222,12 +234,44 @@ impl FromStr for EntryType {
     type Err = UnknownEntryType;
 
     fn from_str(text: &str) -> Result<Self, UnknownEntryType> {
-        Self::ALL.iter().copied().find(|type_| type_.as_str() == text).ok_or(UnknownEntryType)
+        let known = Self::ALL.iter().copied().find(|type_| type_.as_str() == text);
+        known.or_else(|| TypeName::new(text).map(Self::Unknown)).ok_or(UnknownEntryType)
     }
 }
 serde_as_text!(EntryType);
 
-/// A name that is in no row.
+/// Longest name of a type.
+const TYPE_NAME_BYTES_MAX: usize = 40;
+
+/// The name of a type that is in no row: 1 to 40 bytes of `a-z`, `0-9`, `.` and `_`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeName {
+    /// Filled up with zeros.
+    bytes: [u8; TYPE_NAME_BYTES_MAX],
+}
+
+impl TypeName {
+    fn new(text: &str) -> Option<Self> {
+        let is_name = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_');
+        let mut bytes = [0; TYPE_NAME_BYTES_MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        (!text.is_empty() && text.bytes().all(is_name)).then_some(Self { bytes })
+    }
+
+    #[expect(clippy::expect_used, reason = "new takes nothing but ASCII")]
+    fn as_str(&self) -> &str {
+        let name = self.bytes.split(|byte| *byte == 0).next();
+        str::from_utf8(name.unwrap_or_default()).expect("a name is ASCII")
+    }
+}
+
+impl fmt::Debug for TypeName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// A text that is no name of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown entry type")]
 pub struct UnknownEntryType;

@@ -53,6 +53,33 @@ fn every_type_is_named_once_and_parses_back() {
     assert_eq!("incident.unheard-of".parse::<EntryType>(), Err(UnknownEntryType));
 }
 
+/// Its refs, signatures and chain are for a later version to judge. Nobody writes it with this one.
+#[test]
+fn entry_2_an_entry_of_a_later_type_keeps_its_name_and_is_not_written() {
+    let mut later = noted();
+    later.envelope.type_ = "evidence.invented".parse().unwrap();
+    later.envelope.refs = vec![("colour".to_owned(), "blue".to_owned())];
+    let act = later.act.as_mut().unwrap();
+    act.signatures.clear();
+    let mut bytes = json::to_document(&later.envelope).unwrap();
+    bytes.extend(act.encode());
+    let read = Entry::parse(&bytes).unwrap();
+    assert_eq!(read, later);
+    assert_eq!(read.envelope.type_.to_string(), "evidence.invented");
+    assert!(!read.envelope.type_.is_known());
+    assert!(matches!(read.encode(), Err(EntryError::NotWritten { .. })));
+    let long = "a".repeat(41);
+    for text in ["", "Evidence.invented", "evidence invented", "evidence\u{0}", "evidence-invented", &long] {
+        assert_eq!(text.parse::<EntryType>(), Err(UnknownEntryType), "{text:?}");
+    }
+    assert!(long[1..].parse::<EntryType>().is_ok());
+    // What holds the act to the entry holds here too.
+    later.envelope.event = Digest::ZERO;
+    let mut bytes = json::to_document(&later.envelope).unwrap();
+    bytes.extend(later.act.unwrap().encode());
+    assert!(matches!(Entry::parse(&bytes), Err(EntryError::Event { .. })));
+}
+
 #[test]
 fn the_specification_has_the_same_table() {
     let text = include_str!("../../../docs/spec/ledger.md");

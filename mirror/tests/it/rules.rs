@@ -124,6 +124,31 @@ fn chains_must_continue() {
     ]);
 }
 
+/// Types of a later version break no rule: what `/witness` says of them is as true as of others.
+#[test]
+fn entry_2_an_entry_of_a_later_type_waits_for_a_newer_mirror_and_the_witness_goes_on() {
+    for name in ["evidence.invented", "custody.offered"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::new(&dir.path().join("source"));
+        let chain = log.incident(1);
+        let good = log.publish();
+        let mirror = Mirror::new(dir.path());
+        mirror.round(&log, &good).unwrap();
+        let held = log.size();
+        log.own(name.parse().unwrap(), &chain, [("colour", "blue".to_owned())]);
+        log.reads(&chain, 3);
+        let note = log.publish();
+        for _ in 0..2 {
+            let waits = mirror.round(&log, &note).unwrap_err();
+            assert!(matches!(&waits, PullError::NotKnown { index, .. } if *index == held), "{waits:?}");
+            let alarm = format!("entry {held}: this mirror does not know {name}: upgrade it");
+            assert_eq!(causes::chain(&waits), alarm);
+            let last = |role| mirror.cosigner.last(role).unwrap().log.checkpoint.size;
+            assert_eq!((last(Role::Mirror), last(Role::Witness)), (held, log.size()), "{name}");
+        }
+    }
+}
+
 #[test]
 fn signatures_must_be_of_who_the_type_asks_for() {
     refuse(&[

@@ -25,7 +25,7 @@ pub(crate) fn expected(entries: &Entries) -> Result<Vec<Expected>, String> {
     let mut list: Vec<Expected> = Vec::new();
     for proven in &entries.incident {
         let type_ = proven.entry.envelope.type_;
-        let Some(text) = proven.reference("collection") else {
+        let Some(text) = proven.reference("collection").filter(|_| type_.is_known()) else {
             continue;
         };
         let collection = Digest::from_hex(text)

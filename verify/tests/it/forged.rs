@@ -121,16 +121,47 @@ fn an_older_roster_is_refused_where_a_minimum_is_pinned() {
 
 #[test]
 fn an_entry_of_a_later_version_cannot_be_judged() {
-    let recipe = with! { drafts: |drafts: &mut Vec<Draft>| {
-        drafts.push(Draft::new(EntryType::CustodyOffered, incident(), "11:45:00", [], |draft| draft.signed("person:alice", ALICE)));
-    } };
-    let report = verify(&recipe.build().files);
+    for name in ["custody.offered", "evidence.invented"] {
+        let recipe = with! { drafts: |drafts: &mut Vec<Draft>| {
+            drafts.push(Draft::new(name.parse().unwrap(), incident(), "11:45:00", [], |draft| draft.signed("person:alice", ALICE)));
+        } };
+        let report = verify(&recipe.build().files);
+        assert_eq!(report.exit_code(), 2, "{}", report.text());
+        assert!(
+            checks(&report, Verdict::NotChecked)
+                .iter()
+                .any(|check| check.check == "custody.acts" && check.says.contains(name))
+        );
+    }
+}
+
+/// Its refs, its signatures and the place of its act are for the later version to judge; its place in chain and log is not.
+#[test]
+fn entry_2_an_entry_of_an_unknown_type_is_not_checked_and_its_place_is() {
+    let invented = |prev: Option<Digest>| {
+        with! {
+            drafts: |drafts: &mut Vec<Draft>| {
+                let refs = [("colour", "blue".to_owned()), ("size", "large".to_owned())];
+                let issued = drafts.iter().position(|draft| draft.type_ == EntryType::OrderIssued).unwrap();
+                drafts.insert(issued + 1, Draft::new("evidence.invented".parse().unwrap(), incident(), "09:31:00", refs, |draft| {
+                    own(&draft.act_by("collector:c1"))
+                }));
+            },
+            entry: move |(_, entry)| {
+                if entry.envelope.type_.to_string() == "evidence.invented" {
+                    (entry.envelope.act, entry.act) = (evidence::entry::ActLocation::Digest, None);
+                    entry.envelope.prev = prev.unwrap_or(entry.envelope.prev);
+                }
+            },
+        }
+    };
+    let report = verify(&invented(None).build().files);
     assert_eq!(report.exit_code(), 2, "{}", report.text());
-    assert!(
-        checks(&report, Verdict::NotChecked)
-            .iter()
-            .any(|check| check.check == "custody.acts" && check.says.contains("custody.offered"))
-    );
+    let open = checks(&report, Verdict::NotChecked);
+    let says = open.iter().find(|check| check.check == "custody.acts").unwrap();
+    assert!(says.required && says.says.contains("evidence.invented at "), "{}", report.text());
+    let report = verify(&invented(Some(Digest([1; 32]))).build().files);
+    assert!(report.exit_code() == 1 && fails(&report, "custody.chain"), "{}", report.text());
 }
 
 #[test]
