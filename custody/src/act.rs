@@ -46,6 +46,9 @@ pub enum Act {
     Renewal(Box<Opened<Renewal>>),
     Roster(Box<Opened<Roster>>),
     Token(Box<Opened<Token>>),
+    /// A partial production leaves out what the entry leans on: only its place among the others is judged. With the delegation
+    /// where a collection began.
+    LeftOut(Option<Box<Opened<Delegation>>>),
 }
 
 /// A document with the keys that signed it, in order.

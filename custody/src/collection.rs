@@ -89,11 +89,7 @@ impl State {
             is_target(order, delegation, fingerprint, beside),
             format_args!("{}#{} is no target of its order", delegation.endpoint, delegation.generation),
         )?;
-        must(
-            RuleId::Collection12,
-            !self.collections.contains_key(&delegation.collection),
-            "the collection was started before",
-        )?;
+        self.starts_once(delegation)?;
         let attempt = delegation.attempt;
         let before = self.attempts.get(&(delegation.order, delegation.endpoint.clone()));
         must(
@@ -101,16 +97,42 @@ impl State {
             before.is_none_or(|before| attempt > *before),
             format_args!("attempt {attempt} or a later one began before"),
         )?;
-        Ok(Effect::Started(Box::new(Collection {
-            incident: case.envelope.incident.clone(),
-            delegation: delegation.clone(),
-            delegation_sha256: case.envelope.event,
-            evidence_key: evidence_key.clone(),
-            stored: None,
-            has_ended: false,
-            interrupted: None,
-            held_by: BTreeSet::new(),
-        })))
+        Ok(begins(case, delegation, evidence_key))
+    }
+
+    fn starts_once(&self, delegation: &Delegation) -> Result<(), Broken> {
+        let is_new = !self.collections.contains_key(&delegation.collection);
+        must(RuleId::Collection12, is_new, "the collection was started before")
+    }
+
+    /// An entry whose document, order or endpoint a partial production leaves out.
+    pub(crate) fn is_left_out(
+        &self,
+        case: &Case<'_>,
+        delegation: Option<&Opened<Delegation>>,
+    ) -> Result<Effect, Broken> {
+        match (case.envelope.type_, delegation) {
+            (EntryType::OrderIssued, _) => Ok(Effect::OrderLeftOut(case.envelope.event)),
+            (EntryType::CollectionStored, _) => {
+                let (id, _) = self.may_be_stored(case)?;
+                let change = CollectionChange::Stored(case.at.index, case.envelope.event);
+                Ok(Effect::Collection(id, change))
+            }
+            (EntryType::CollectionStarted, Some(opened)) => {
+                let key = must_have(RuleId::Entry7, opened.signer(), "nobody signed it")?;
+                self.starts_once(&opened.document)?;
+                Ok(begins(case, &opened.document, key))
+            }
+            _ => Ok(Effect::Nothing),
+        }
+    }
+
+    /// The collection that `collection.stored` is about.
+    fn may_be_stored(&self, case: &Case<'_>) -> Result<(Digest, &Collection), Broken> {
+        let (id, collection) = self.begun(RuleId::Collection15, case)?;
+        must(RuleId::Collection17, collection.stored.is_none(), "the collection was stored before")?;
+        must(RuleId::Collection26, !collection.has_ended, "the collection had ended before")?;
+        Ok((id, collection))
     }
 
     /// The order of a delegation. An attempt may begin under it.
@@ -166,9 +188,7 @@ impl State {
     }
 
     pub(crate) fn stored(&self, case: &Case<'_>, opened: &Opened<Manifest>) -> Result<Effect, Broken> {
-        let (id, collection) = self.begun(RuleId::Collection15, case)?;
-        must(RuleId::Collection17, collection.stored.is_none(), "the collection was stored before")?;
-        must(RuleId::Collection26, !collection.has_ended, "the collection had ended before")?;
+        let (id, collection) = self.may_be_stored(case)?;
         describes(opened, collection)?;
         let (manifest, delegation) = (&opened.document, &collection.delegation);
         refs(
@@ -203,6 +223,19 @@ pub fn within_limits(manifest: &Manifest, order: &Limits) -> Result<(), Broken> 
         manifest.limits == manifest.limits.min(order),
         "the manifest's limits are wider than the order's",
     )
+}
+
+fn begins(case: &Case<'_>, delegation: &Delegation, evidence_key: &PublicKey) -> Effect {
+    Effect::Started(Box::new(Collection {
+        incident: case.envelope.incident.clone(),
+        delegation: delegation.clone(),
+        delegation_sha256: case.envelope.event,
+        evidence_key: evidence_key.clone(),
+        stored: None,
+        has_ended: false,
+        interrupted: None,
+        held_by: BTreeSet::new(),
+    }))
 }
 
 const NO_ORDER: &str = "its order was never issued";

@@ -78,14 +78,24 @@ impl State {
     }
 
     pub(crate) fn go_on(&mut self, next: &Next) {
-        let Some(incident) = next.envelope.incident.incident() else {
-            return;
-        };
+        if let Some(course) = self.course_of(&next.envelope) {
+            course.apply(&next.fact());
+        }
+    }
+
+    /// Counts an entry that broke a rule. Plans name the number of entries before them.
+    pub(crate) fn pass_course(&mut self, envelope: &Envelope) {
+        if let Some(course) = self.course_of(envelope) {
+            course.pass();
+        }
+    }
+
+    /// The course of an entry's incident. `None` for an entry of the deployment's chain.
+    fn course_of(&mut self, envelope: &Envelope) -> Option<&mut Course> {
+        let incident = envelope.incident.incident()?;
         let deployment = &self.pins.deployment;
-        self.courses
-            .entry(incident.clone())
-            .or_insert_with(|| Course::new(deployment.clone(), incident.clone()))
-            .apply(&next.fact());
+        let new = || Course::new(deployment.clone(), incident.clone());
+        Some(self.courses.entry(incident.clone()).or_insert_with(new))
     }
 }
 

@@ -7,6 +7,7 @@ use evidence::digest::Digest;
 use evidence::entry::{ChainError, ChainHead, Entry, EntryError, EntryType, Envelope, UnknownEntryType};
 use evidence::id::Chain;
 use evidence::json::JsonError;
+use evidence::time::Time;
 
 use crate::rule::{Broken, RuleId, must, must_have, must_hold};
 use crate::{At, State, View};
@@ -101,6 +102,17 @@ impl State {
         )?;
         Ok(Place { head, event, next: at.index + 1 })
     }
+
+    /// The place of an entry that broke a rule. Index and times never fall: what follows is not blamed for it.
+    pub(crate) fn anywhere(&self, at: At, envelope: &Envelope) -> Place {
+        let before = self.chains.get(&envelope.incident).map_or(Time::EPOCH, |head| head.time);
+        let head = ChainHead {
+            next_seq: envelope.seq.saturating_add(1),
+            prev: Digest(at.leaf.0),
+            time: envelope.time.max(before).max(self.time),
+        };
+        Place { head, event: half(&envelope.event), next: self.next.max(at.index.saturating_add(1)) }
+    }
 }
 
 impl State {
@@ -110,6 +122,8 @@ impl State {
         let has_gaps = self.view == View::Bundle && envelope.incident == Chain::Deployment;
         if has_gaps && envelope.seq > head.next_seq {
             // The entries between are not here, nor is the one that it links to.
+            must(RuleId::Entry9, envelope.seq <= at.index, "its number is above its index")?;
+            must(RuleId::Entry10, envelope.prev != Digest::ZERO, "it links to no entry")?;
             (head.next_seq, head.prev) = (envelope.seq, envelope.prev);
         }
         let stepped = head.step(envelope, Digest(at.leaf.0));

@@ -17,7 +17,8 @@ impl State {
             (envelope.seq == 0) == (envelope.type_ == EntryType::IncidentOpened),
             "incident.opened is the first entry of its incident, and no other",
         )?;
-        let is_open = self.courses.get(incident).is_some_and(evidence::disposal::Course::is_open);
+        // Where the first entry broke incident-2, the entries behind it are not blamed for that.
+        let is_open = self.courses.get(incident).is_none_or(evidence::disposal::Course::is_open);
         match envelope.type_ {
             EntryType::IncidentOpened => must(
                 RuleId::Incident1,

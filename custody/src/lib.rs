@@ -20,7 +20,7 @@ pub mod order;
 pub mod roster;
 pub mod rule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::container::dense_set::DenseSet;
 use evidence::digest::Digest;
@@ -86,6 +86,8 @@ pub struct State {
     tokens: Tokens,
     endpoints: BTreeMap<Slot, Enrolled>,
     orders: BTreeMap<Digest, Issued>,
+    /// Orders whose documents a partial production leaves out. Nothing is known of them but that they were issued.
+    left_out: BTreeSet<Digest>,
     /// The last attempt that an endpoint began under an order.
     attempts: BTreeMap<(Digest, EndpointId), u32>,
     mirrors: BTreeMap<MirrorId, AdmittedMirror>,
@@ -127,6 +129,7 @@ enum Effect {
     Renewed(Slot, evidence::text::Nonce),
     Retired(Slot),
     Order(Digest, Box<Issued>),
+    OrderLeftOut(Digest),
     Approved(Digest),
     OrderEnded(Digest, OrderEnd),
     LogKeys(Box<LogKeys>, Vouched),
@@ -157,6 +160,7 @@ impl State {
             tokens: Tokens::new(),
             endpoints: BTreeMap::new(),
             orders: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             attempts: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             collections: BTreeMap::new(),
@@ -181,8 +185,28 @@ impl State {
     /// # Errors
     /// `Broken`: no honest collector records the entry there.
     pub fn step(&self, at: At, entry: &Entry, act: &Act) -> Result<Change, Broken> {
+        let place = self.place(at, &entry.envelope)?;
+        self.effect(place, at, entry, act)
+    }
+
+    /// Judges what an entry says, wherever it stands in chain and log. For a reader that goes on behind an entry whose place
+    /// ([`Self::follows`]) broke a rule.
+    ///
+    /// # Errors
+    /// `Broken`, by any rule but those of places.
+    pub fn step_anywhere(&self, at: At, entry: &Entry, act: &Act) -> Result<Change, Broken> {
+        self.effect(self.anywhere(at, &entry.envelope), at, entry, act)
+    }
+
+    /// Keeps only the place of an entry that broke a rule or could not be judged: what follows it is judged by itself.
+    pub fn pass(&mut self, at: At, entry: &Entry) {
+        let place = self.anywhere(at, &entry.envelope);
+        self.pass_course(&entry.envelope);
+        self.stand(entry.envelope.incident.clone(), place);
+    }
+
+    fn effect(&self, place: Place, at: At, entry: &Entry, act: &Act) -> Result<Change, Broken> {
         let envelope = &entry.envelope;
-        let place = self.place(at, envelope)?;
         let case = Case { at, envelope };
         let effect = self.judge(&case, act)?;
         self.incident(&case)?;
@@ -205,6 +229,7 @@ impl State {
             Act::Renewal(renewal) => self.renewal(renewal),
             Act::Roster(roster) => self.published(case, roster),
             Act::Token(token) => self.admitted(case, token),
+            Act::LeftOut(delegation) => self.is_left_out(case, delegation.as_deref()),
         }
     }
 
@@ -289,6 +314,9 @@ impl State {
             Effect::Order(id, order) => {
                 self.orders.insert(id, *order);
             }
+            Effect::OrderLeftOut(id) => {
+                self.left_out.insert(id);
+            }
             Effect::Approved(id) => {
                 if let Some(order) = self.orders.get_mut(&id) {
                     order.is_in_force = true;
@@ -322,9 +350,14 @@ impl State {
         if let Some(next) = &change.next {
             self.go_on(next);
         }
-        self.events.insert(change.place.event);
-        self.chains.insert(change.chain, change.place.head);
-        (self.next, self.time) = (change.place.next, change.place.head.time);
+        self.stand(change.chain, change.place);
+    }
+
+    /// Takes the place of an entry.
+    fn stand(&mut self, chain: Chain, place: Place) {
+        self.events.insert(place.event);
+        self.chains.insert(chain, place.head);
+        (self.next, self.time) = (place.next, place.head.time);
     }
 }
 

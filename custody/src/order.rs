@@ -107,6 +107,10 @@ impl State {
     /// `order.approved`, `order.rejected`
     pub(crate) fn decided(&self, case: &Case<'_>, opened: &Opened<Approval>) -> Result<Effect, Broken> {
         let approval = &opened.document;
+        if self.left_out.contains(&approval.order) {
+            self.speaks(RuleId::Order15, case, &approval.approver, opened.signer())?;
+            return Ok(Effect::Nothing);
+        }
         let order = self.issued_here(RuleId::Order16, case, &approval.order)?;
         self.speaks(RuleId::Order15, case, &approval.approver, opened.signer())?;
         let is_another = approval.approver != order.issuer;
@@ -127,6 +131,9 @@ impl State {
 
     pub(crate) fn cancelled(&self, case: &Case<'_>) -> Result<Effect, Broken> {
         let id = value(case.envelope, "order")?;
+        if self.left_out.contains(&id) {
+            return Ok(Effect::Nothing);
+        }
         let order = self.issued_here(RuleId::Order23, case, &id)?;
         let end = order.ended.map(|end| end.to_string()).unwrap_or_default();
         must(RuleId::Order24, order.ended.is_none(), format_args!("its order was {end} before"))?;

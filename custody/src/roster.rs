@@ -2,14 +2,14 @@
 
 use evidence::digest::Digest;
 use evidence::enrolment::Login;
-use evidence::entry::Signers;
+use evidence::entry::{Entry, Signers};
 use evidence::id::PersonId;
 use evidence::keys::PublicKey;
 use evidence::roster::{Role, Roster};
 
-use crate::act::Opened;
+use crate::act::{Act, Opened};
 use crate::rule::{Broken, RuleId, must, must_have, must_hold};
-use crate::{Case, Effect, State};
+use crate::{At, Case, Effect, State};
 
 /// The newest roster that the log published.
 #[derive(Debug, Clone)]
@@ -23,6 +23,18 @@ impl State {
     #[must_use]
     pub const fn roster(&self) -> Option<&Published> {
         self.roster.as_ref()
+    }
+
+    /// Asks only whether the person who signed an act may sign it under the roster in force. For an entry whose place a bundle does not
+    /// show: `bundle.exported`.
+    ///
+    /// # Errors
+    /// `Broken`: no person signed it, or another than its type asks for.
+    pub fn may_sign(&self, at: At, entry: &Entry, act: &Act) -> Result<(), Broken> {
+        let case = Case { at, envelope: &entry.envelope };
+        let signed = if let Act::Person(_, person, key) = act { Some((person, key)) } else { None };
+        let (person, key) = must_have(RuleId::Entry17, signed, "no person signed it")?;
+        self.speaks(RuleId::Entry17, &case, person, Some(key)).map(drop)
     }
 
     pub(crate) fn published(&self, case: &Case<'_>, opened: &Opened<Roster>) -> Result<Effect, Broken> {

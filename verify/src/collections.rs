@@ -17,9 +17,9 @@ pub(crate) use expected::{Expected, expected, number};
 use crate::disposal;
 use crate::report::{CollectionSummary, Report};
 use container::walk;
-use delegation::delegation;
+use delegation::begun;
 use expected::anchors;
-use manifest::{bind, manifest};
+use manifest::{Found, bind, manifest};
 use without_evidence::{disposed, interrupted_at_once};
 
 /// Verifies one collection; each part is a check of its own in the report.
@@ -31,14 +31,10 @@ pub(crate) fn check(
 ) {
     let id = expected.collection.to_string();
     let folder = format!("evidence/{id}");
-    let delegated = match delegation(context, expected) {
-        Ok(delegated) => delegated,
-        Err(why) => {
-            report.failed("delegation", &id, why);
-            return skip(report, &id, &["seals", "container", "manifest"]);
-        }
+    let Some(begun) = begun(context, expected) else {
+        return skip(report, &id, &["seals", "container", "manifest"]);
     };
-    let delegation = &delegated.delegation;
+    let delegation = &begun.collection.delegation;
     report.ok(
         "delegation",
         &id,
@@ -52,7 +48,8 @@ pub(crate) fn check(
         }
         return;
     }
-    let manifest = match manifest(context.files, &folder, &delegated) {
+    let manifest = match manifest(context, &folder, expected) {
+        Ok(Found::Refused) => return skip(report, &id, &["seals", "container"]),
         Ok(manifest) => manifest,
         Err(why) => {
             report.failed("manifest", &id, why);
@@ -60,10 +57,10 @@ pub(crate) fn check(
         }
     };
     if context.partial {
-        return part::check(context, expected, &delegated, manifest, report, progress);
+        return part::check(context, &begun, &manifest, report, progress);
     }
     let walked =
-        match walk(context.files, &folder, delegation, Limits::of_order(&delegated.order.limits), progress) {
+        match walk(context.files, &folder, delegation, Limits::of_order(&begun.order.limits), progress) {
             Ok(walked) => walked,
             Err((check, why)) => {
                 report.failed(check, &id, why);
@@ -73,9 +70,9 @@ pub(crate) fn check(
         };
     let Some(walked) = walked else {
         if let Some(places) = disposal::places(context.course, &expected.collection) {
-            return disposed(context, expected, &delegated, manifest.as_ref(), &places, report);
+            return disposed(context, &begun, &manifest, &places, report);
         }
-        return interrupted_at_once(expected, manifest.as_ref(), report, &id);
+        return interrupted_at_once(expected, &manifest, report, &id);
     };
     let summary = &walked.summary;
     let anchored = anchors(expected, &walked.seals);
@@ -85,7 +82,7 @@ pub(crate) fn check(
         &id,
         format!("{} items re-hashed, {} plain bytes regenerated", summary.items, summary.plain_len),
     );
-    let state = match bind(expected, manifest.as_ref(), &walked, &delegated) {
+    let state = match bind(expected, &manifest, &walked) {
         Ok(state) => state,
         Err(why) => {
             report.failed("manifest", &id, why);
@@ -95,7 +92,7 @@ pub(crate) fn check(
     report.ok(
         "manifest",
         &id,
-        if manifest.is_some() {
+        if matches!(manifest, Found::Recorded(..)) {
             "describes this container"
         } else {
             "none: the collection was interrupted; its seals speak up to the last segment"
@@ -114,7 +111,10 @@ pub(crate) fn check(
             .map(|(outcome, count)| (outcome.to_string(), *count))
             .collect(),
         // An interrupted collection has no manifest, and so no limitations.
-        limitations: manifest.map(|(manifest, _)| manifest.limitations).unwrap_or_default(),
+        limitations: match manifest {
+            Found::Recorded(manifest, _) => manifest.limitations.clone(),
+            _ => Vec::new(),
+        },
     });
 }
 

@@ -1,13 +1,13 @@
-//! The custody entries of the bundle: each proven in the checkpoint, the incident's chain without gap.
+//! The custody entries of the bundle: each proven in the checkpoint.
 //! Guarantee: each entry is in the tree of the verified head, and its file has the name that its number asks for.
-//! Not here: the acts that entries record, and their signers (`acts`).
+//! Not here: the place of an entry in its chain, the act that it records, and who signed that ([`crate::fold`]).
 
 use std::collections::BTreeMap;
 
 use evidence::causes::chain;
 use evidence::digest::Digest;
-use evidence::entry::{ChainHead, Entry, EntryType};
-use evidence::id::{Chain, DeploymentId, IncidentId};
+use evidence::entry::{Entry, EntryType};
+use evidence::id::{Chain, IncidentId};
 use ledger::{ProofFile, leaf_hash, verify_inclusion};
 
 use crate::files::Files;
@@ -101,46 +101,17 @@ impl Entries {
         Ok(entries)
     }
 
-    /// The check `custody.chain`: the incident's entries are numbered 0 to `head_seq` without gap, each links to the one before, times and
-    /// log indices rise, all are of one incident and deployment, and no act is recorded twice.
+    /// The check `custody.chain`, but for what the fold asks: all of `custody/` are entries of the incident, and the last one is the
+    /// bundle's head.
     pub(crate) fn check_chain(
         &self,
-        deployment: &DeploymentId,
         incident: &IncidentId,
         head_seq: u64,
         head: &Digest,
     ) -> Result<String, String> {
-        let mut state = ChainHead::START;
-        let mut last_index = None;
-        for proven in &self.incident {
-            let envelope = &proven.entry.envelope;
-            if envelope.incident.incident() != Some(incident) {
-                return Err(format!("entry {} is of another chain: {}", envelope.seq, envelope.incident));
-            }
-            state.step(envelope, proven.leaf).map_err(|cause| chain(&cause))?;
-            if last_index.is_some_and(|last| last >= proven.index) {
-                return Err(format!("entry {} stands before its predecessor in the log", envelope.seq));
-            }
-            last_index = Some(proven.index);
-        }
-        self.check_deployment_chain()?;
-        let mut events = BTreeMap::new();
-        for proven in self.all() {
-            // The same act recorded twice is one entry.
-            if let Some(first) = events.insert(proven.entry.envelope.event, proven.index) {
-                return Err(format!("entries {first} and {} of the log record the same act", proven.index));
-            }
-        }
-        let foreign = self
-            .incident
-            .iter()
-            .chain(self.deployment.values())
-            .find(|proven| proven.entry.envelope.deployment != *deployment);
-        if let Some(proven) = foreign {
-            return Err(format!(
-                "entry {} of the log is of deployment {}",
-                proven.index, proven.entry.envelope.deployment
-            ));
+        let mut chain = self.incident.iter().map(|proven| &proven.entry.envelope);
+        if let Some(foreign) = chain.find(|envelope| envelope.incident.incident() != Some(incident)) {
+            return Err(format!("entry {} is of another chain: {}", foreign.seq, foreign.incident));
         }
         match self.incident.last() {
             None => Err("the incident has no entries".to_owned()),
@@ -150,30 +121,6 @@ impl Entries {
             )),
             Some(_) => Ok(format!("{} entries, 0 to {head_seq}, without gap", self.incident.len())),
         }
-    }
-
-    /// A bundle holds only some entries of the deployment's chain. Numbers and times must rise, and neighbours must link.
-    fn check_deployment_chain(&self) -> Result<(), String> {
-        let mut before: Option<&Proven> = None;
-        for proven in self.deployment.values() {
-            let envelope = &proven.entry.envelope;
-            let says = |what: &str| Err(format!("entry {} of the deployment's chain {what}", proven.index));
-            if let Some(before) = before {
-                let earlier = &before.entry.envelope;
-                if envelope.seq <= earlier.seq || envelope.time < earlier.time {
-                    return says("is numbered or dated before the one before it");
-                }
-                if earlier.seq.checked_add(1) == Some(envelope.seq) && envelope.prev != before.leaf {
-                    return says("does not link to the one before it");
-                }
-            }
-            let is_first = envelope.seq == 0;
-            if is_first != (envelope.prev == Digest::ZERO) || proven.index < envelope.seq {
-                return says("has an impossible number");
-            }
-            before = Some(proven);
-        }
-        Ok(())
     }
 
     /// The deployment's entries of one type, in the order of the log.

@@ -1,5 +1,7 @@
 //! The checks `sums.signature` and `export`: a responder signed SHA256SUMS, and the ledger recorded the export behind the bundle's head.
 
+use custody::act::{Act, Beside};
+use custody::{At, State};
 use evidence::bundle::{Overview, SUMS_NAMESPACE, WITHOUT_QUORUM_FIELD, parse_consistency};
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
@@ -8,7 +10,7 @@ use evidence::keys::sshsig;
 use evidence::roster::Role;
 use ledger::{Note, ProofFile, verify_consistency};
 
-use crate::acts::{act_of, check_act};
+use crate::acts::act_of;
 use crate::collections::items;
 use crate::entries::{Entries, proven};
 use crate::files::Files;
@@ -44,7 +46,7 @@ pub(crate) fn check(
     overview: &Overview,
     head: &Head,
     entries: &Entries,
-    rosters: &Rosters,
+    state: &State,
     trust: &Trust,
     report: &mut Report,
 ) -> Result<String, String> {
@@ -101,10 +103,11 @@ pub(crate) fn check(
         return Err("bundle.exported does not link to the head it names".to_owned());
     }
     let act = act_of(files, &exported)?;
-    check_act(&exported, &act, rosters)?;
-    let by: evidence::entry::act::Act =
-        evidence::json::parse_document(&act.document).map_err(|cause| chain(&cause))?;
-    check_fields(files, overview, &by)?;
+    let act = Act::read(&exported.entry, &act, Beside::default()).map_err(|broken| broken.to_string())?;
+    let at = At { index: exported.index, leaf: exported.leaf.into() };
+    state.may_sign(at, &exported.entry, &act).map_err(|broken| broken.to_string())?;
+    let by = act.plain().ok_or("bundle.exported has no exhibit-act-v1")?;
+    check_fields(files, overview, by)?;
     let (name, value) = WITHOUT_QUORUM_FIELD;
     if by.field(name) != overview.without_quorum.then_some(value) {
         return Err(format!("bundle.exported and bundle.json do not agree about {name}"));

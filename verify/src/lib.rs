@@ -17,6 +17,7 @@ mod entries;
 mod every_act;
 mod export;
 mod files;
+mod fold;
 mod head;
 mod log_keys;
 mod mirrors;

@@ -20,12 +20,21 @@ fn head_size(files: &Files<'_>) -> Result<u64, String> {
     Ok(checkpoint.size)
 }
 
-/// Returns the trust with its policy extended to all keys of the log, and the words that say which key signed the head.
+/// The log's keys as pins and bundle show them.
+pub(crate) struct Followed {
+    /// The trust with its policy extended to all keys of the log.
+    pub trust: Trust,
+    pub keys: LogKeys,
+    /// The words that say which key signed the head.
+    pub said: String,
+}
+
+/// Follows the changes from the pinned key.
 pub(crate) fn follow(
     files: &Files<'_>,
     deployment: &DeploymentId,
     trust: &Trust,
-) -> Result<(Trust, String), String> {
+) -> Result<Followed, String> {
     let mut shown = Vec::new();
     for name in files.below(FOLDER) {
         let Some(base) = name.strip_suffix(".entry") else {
@@ -44,14 +53,15 @@ pub(crate) fn follow(
             shown.push((index, entry, files.required(&format!("{base}.tlog-proof"))?));
         }
     }
-    if shown.is_empty() && trust.log_keys.is_empty() {
-        return Ok((trust.clone(), "the pinned log key".to_owned()));
-    }
-    shown.sort_by_key(|(index, _, _)| *index);
     let origin = format!("exhibit/{deployment}");
     let mut pinned = trust.policy.logs().iter().map(|log| &log.key);
     let pinned =
         pinned.find(|key| key.name() == origin).ok_or_else(|| format!("no log key of {origin} is pinned"))?;
+    if shown.is_empty() && trust.log_keys.is_empty() {
+        let (trust, keys) = (trust.clone(), LogKeys::unchanged(pinned.clone()));
+        return Ok(Followed { trust, keys, said: "the pinned log key".to_owned() });
+    }
+    shown.sort_by_key(|(index, _, _)| *index);
     let line = |from: &VerifierKey, entries: &[(&[u8], &[u8])]| {
         LogKeys::proven(deployment, &trust.authority, from, entries).map_err(|cause| chain(&cause))
     };
@@ -86,5 +96,5 @@ pub(crate) fn follow(
             shown.number()
         )
     };
-    Ok((Trust { policy, ..trust.clone() }, said))
+    Ok(Followed { trust: Trust { policy, ..trust.clone() }, keys: keys.clone(), said })
 }

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use custody::rule::RuleId;
 use evidence::entry::state::CollectionState;
 use evidence::length::len;
 use evidence::manifest::Manifest;
 use serde::Serialize;
+
+use crate::fold::Fault;
 
 /// Whether exit code 0 needs a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,9 @@ pub struct Check {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subject: String,
     pub verdict: Verdict,
+    /// The rule of docs/spec/rules.md that does not hold, if the check failed by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'static str>,
     /// True if exit code 0 needs it.
     pub required: bool,
     /// The finding, or why the check failed.
@@ -193,8 +199,22 @@ impl Report {
         self.items.extend(items);
     }
 
+    /// Records that an entry does not hold. A check that found nothing wrong by itself says that instead.
+    pub(crate) fn broken(&mut self, fault: Fault) {
+        let Fault { check, subject, rule, says } = fault;
+        let rule = rule.map(RuleId::as_str);
+        let failed = Check { check, subject, verdict: Verdict::Failed, rule, required: true, says };
+        let is_same = |one: &&mut Check| {
+            one.check == failed.check && one.subject == failed.subject && one.verdict != Verdict::Failed
+        };
+        match self.checks.iter_mut().find(is_same) {
+            Some(before) => *before = failed,
+            None => self.checks.push(failed),
+        }
+    }
+
     fn push(&mut self, check: &'static str, subject: &str, verdict: Verdict, required: bool, says: String) {
-        self.checks.push(Check { check, subject: subject.to_owned(), verdict, required, says });
+        self.checks.push(Check { check, subject: subject.to_owned(), verdict, rule: None, required, says });
     }
 
     /// Adds every check of the table that did not run, so that no reader takes silence for success.

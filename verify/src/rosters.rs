@@ -1,16 +1,14 @@
-//! The check `roster`: the pinned authority signed each roster, each links to the one before, and its `roster.published` entry says since
-//! when it is in force.
+//! The check `roster`: the pinned authority signed each roster, each links to the one before, and an entry published it.
+//! Not here: which roster was in force at an entry ([`crate::fold`]).
 
 use std::collections::BTreeMap;
 
-use custody::rule::{RuleId, must};
+use evidence::entry::EntryType;
 use evidence::id::DeploymentId;
-use evidence::keys::PublicKey;
-use evidence::roster::Person;
-use evidence::roster::{AdmittedRoster, Role, Roster, RosterFloor};
+use evidence::roster::{AdmittedRoster, Roster, RosterFloor};
 
 use crate::documents::signed;
-use crate::entries::Proven;
+use crate::entries::Entries;
 use crate::files::Files;
 use crate::trust::Trust;
 use evidence::causes::chain;
@@ -19,8 +17,6 @@ use evidence::causes::chain;
 #[derive(Debug, Default)]
 pub(crate) struct Rosters {
     by_version: BTreeMap<u64, AdmittedRoster>,
-    /// Log index of `roster.published` → version.
-    published: BTreeMap<u64, u64>,
 }
 
 impl Rosters {
@@ -64,59 +60,15 @@ impl Rosters {
         self.by_version.len()
     }
 
-    pub(crate) fn version(&self, version: u64) -> Option<&AdmittedRoster> {
-        self.by_version.get(&version)
-    }
-
-    /// Records that this entry published its roster. Versions only rise.
-    pub(crate) fn place(&mut self, proven: &Proven) -> Result<(), String> {
-        let (digest, index) = (&proven.entry.envelope.event, proven.index);
-        let version = self
-            .by_version
-            .iter()
-            .find(|(_, roster)| roster.digest() == *digest)
-            .map(|(version, _)| *version);
-        let version = version
-            .ok_or_else(|| format!("roster.published at {index} names a roster that is not in the bundle"))?;
-        let named = proven.reference("version") == Some(version.to_string().as_str())
-            && proven.reference("roster") == Some(digest.to_string().as_str());
-        if !named {
-            return Err(format!("roster.published at {index} names another roster than it records"));
-        }
-        if self.published.values().any(|earlier| *earlier >= version) {
-            return Err(format!("roster {version} was published again, or after a newer one"));
-        }
-        let before = self.published.values().max();
-        must(
-            RuleId::Roster4,
-            before.is_none_or(|before| before.checked_add(1) == Some(version)),
-            format_args!("roster {version} does not follow the roster before it"),
-        )
-        .map_err(|broken| broken.to_string())?;
-        self.published.insert(index, version);
-        Ok(())
-    }
-
-    /// Checks that an entry published every roster in the bundle.
-    pub(crate) fn check_all_published(&self) -> Result<(), String> {
-        match self
-            .by_version
-            .keys()
-            .find(|version| !self.published.values().any(|published| published == *version))
-        {
+    /// Checks that an entry published every roster in the bundle (`roster-9`).
+    pub(crate) fn check_all_published(&self, entries: &Entries) -> Result<(), String> {
+        let published = |roster: &AdmittedRoster| {
+            let mut entries = entries.of_deployment(EntryType::RosterPublished);
+            entries.any(|proven| proven.entry.envelope.event == roster.digest())
+        };
+        match self.by_version.iter().find(|(_, roster)| !published(roster)) {
             None => Ok(()),
-            Some(version) => Err(format!("roster {version} has no roster.published entry")),
+            Some((version, _)) => Err(format!("roster {version} has no roster.published entry")),
         }
-    }
-
-    /// The roster in force when the entry at `index` was recorded.
-    pub(crate) fn in_force(&self, index: u64) -> Option<&Roster> {
-        let version = self.published.range(..index).map(|(_, version)| *version).max()?;
-        self.by_version.get(&version).map(AdmittedRoster::roster)
-    }
-
-    /// The person who owned `key` with one of `roles` at `index`.
-    pub(crate) fn person(&self, index: u64, key: &PublicKey, roles: &[Role]) -> Option<&Person> {
-        self.in_force(index)?.person_of_key(key).filter(|person| roles.iter().any(|role| person.has(*role)))
     }
 }

@@ -3,13 +3,15 @@
 
 use evidence::bundle::Overview;
 use evidence::causes::chain;
-use evidence::entry::EntryType;
+use evidence::digest::Digest;
 use evidence::json;
 use evidence::time::Time;
 
 use crate::endpoints::Endpoints;
 use crate::entries::Entries;
 use crate::files::Files;
+use crate::fold::{self, Fault};
+use crate::log_keys::Followed;
 use crate::report::{Report, Verdict};
 use crate::rosters::Rosters;
 use crate::trust::Trust;
@@ -33,6 +35,22 @@ pub(crate) fn run(
     report: &mut Report,
     step: &mut dyn FnMut(u64),
 ) {
+    // An entry that breaks a rule may fail a check of its own and a later one, whether that one runs or not.
+    let mut faults = Vec::new();
+    checks(files, trust, effort, report, step, &mut faults);
+    for fault in faults {
+        report.broken(fault);
+    }
+}
+
+fn checks(
+    files: &Files<'_>,
+    trust: &Trust,
+    effort: Effort,
+    report: &mut Report,
+    step: &mut dyn FnMut(u64),
+    faults: &mut Vec<Fault>,
+) {
     let enough = |report: &Report| effort == Effort::UntilFailure && report.exit_code() == 1;
     if enough(report) {
         return;
@@ -50,14 +68,14 @@ pub(crate) fn run(
     report.incident = overview.incident.to_string();
     report.deployment = overview.deployment.to_string();
     report.partial = overview.partial;
-    let mut rosters = match Rosters::load(files, &overview.deployment, trust) {
+    let rosters = match Rosters::load(files, &overview.deployment, trust) {
         Ok(rosters) => rosters,
         Err(why) => {
             report.failed("roster", "", why);
             return;
         }
     };
-    let (trust, said) = match log_keys::follow(files, &overview.deployment, trust) {
+    let Followed { trust, keys, said } = match log_keys::follow(files, &overview.deployment, trust) {
         Ok(followed) => followed,
         Err(why) => {
             report.failed("checkpoint", "", why);
@@ -84,59 +102,52 @@ pub(crate) fn run(
             head.checkpoint.size
         ),
     );
-    let placed = entries
-        .of_deployment(EntryType::RosterPublished)
-        .try_for_each(|proven| rosters.place(proven))
-        .and_then(|()| rosters.check_all_published());
+    let mut folded = match fold::fold(files, &overview, &entries, trust, keys) {
+        Ok(folded) => folded,
+        Err(fault) => {
+            faults.push(fault);
+            return;
+        }
+    };
+    faults.append(&mut folded.faults);
+    if effort == Effort::UntilFailure && !faults.is_empty() {
+        return;
+    }
     report.record(
         "roster",
         "",
-        placed.map(|()| format!("{} versions, signed by the pinned authority", rosters.len())),
+        rosters
+            .check_all_published(&entries)
+            .map(|()| format!("{} versions, signed by the pinned authority", rosters.len())),
     );
     report.record(
         "custody.chain",
         "",
-        entries.check_chain(&overview.deployment, &overview.incident, overview.head_seq, &overview.head),
+        entries.check_chain(&overview.incident, overview.head_seq, &overview.head),
     );
-    every_act::check(files, &overview, &entries, &rosters, trust, report);
+    every_act::check(files, &overview, &entries, report);
     report.record(
         "sums.signature",
         "",
         export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
     );
     stamps::sums(files, trust, report);
-    let exported = export::check(files, &overview, &head, &entries, &rosters, trust, report);
-    report.record("export", "", exported);
+    report.record("export", "", export::check(files, &overview, &head, &entries, &folded.state, trust));
     if enough(report) {
         return;
     }
-    let endpoints = Endpoints::load(files, &entries, &rosters, report);
-    let orders = orders::check(files, &overview, &entries, &rosters, report);
-    let expected = match collections::expected(&entries) {
-        Ok(expected) => expected,
-        Err(why) => {
-            report.failed("coverage", "", why);
-            return;
-        }
+    let endpoints = Endpoints::of(std::mem::take(&mut folded.enrolments), report);
+    let state = &folded.state;
+    orders::check(&entries, state, report);
+    let expected = collections::expected(&entries);
+    let Some(course) = state.courses().get(&overview.incident) else {
+        // The incident has no entries: `custody.chain` says so.
+        return;
     };
-    let course = match disposal::course(files, &overview, &entries, &rosters) {
-        Ok(course) => course,
-        Err(why) => {
-            report.failed("disposition", "", why);
-            return;
-        }
-    };
-    disposal::check(files, &overview, &entries, &course, report);
-    let is_gone = |id: &str| disposal::is_gone(files, &overview, &course, id);
-    mirrors::replicated(&entries, is_gone, trust, &overview, report);
-    let context = collections::Context {
-        course: &course,
-        files,
-        entries: &entries,
-        endpoints: &endpoints,
-        orders: &orders,
-        partial: overview.partial,
-    };
+    disposal::check(files, &overview, &entries, course, report);
+    let is_gone = |id: &Digest| disposal::is_gone(files, &overview, course, id);
+    mirrors::replicated(state.collections(), is_gone, trust, &overview, report);
+    let context = collections::Context { course, files, folded: &folded, partial: overview.partial };
     let here = |one: &&collections::Expected| {
         let folder = format!("evidence/{}/", one.collection);
         !overview.partial || files.below(&folder).next().is_some()
@@ -148,7 +159,7 @@ pub(crate) fn run(
         }
     }
     let last = entries.incident.last().map_or(Time::EPOCH, |proven| proven.entry.envelope.time);
-    report.record("coverage", "", coverage::collections(files, &overview, &expected, &course, last));
+    report.record("coverage", "", coverage::collections(files, &overview, &expected, course, last));
     report.record(
         "conveniences",
         "",
@@ -160,7 +171,8 @@ pub(crate) fn run(
             ["sums", "sums.signature", "sums.stamp", "quorum", "checkpoint.stamp", "export", "conveniences"];
         report.checks.iter().all(|check| check.verdict != Verdict::Failed || late.contains(&check.check))
     };
-    if all_ran(report)
+    if faults.is_empty()
+        && all_ran(report)
         && let Err(why) = coverage::nothing_else(files)
     {
         report.failed("coverage", "", why);

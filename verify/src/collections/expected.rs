@@ -1,5 +1,7 @@
 //! The entries of the incident's chain about each collection, and the seals that they name.
 
+use std::collections::BTreeMap;
+
 use evidence::digest::Digest;
 use evidence::entry::EntryType;
 use evidence::length::len;
@@ -10,8 +12,6 @@ use crate::entries::{Entries, Proven};
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
     pub collection: Digest,
-    /// `collection.started`.
-    pub started: Proven,
     /// `collection.stored`, if it was.
     pub stored: Option<Proven>,
     /// Each `collection.interrupted`, in order. The endpoint may have gone on after it.
@@ -20,44 +20,36 @@ pub(crate) struct Expected {
     pub progress: Vec<Proven>,
 }
 
-/// Sorts the chain's entries by collection.
-pub(crate) fn expected(entries: &Entries) -> Result<Vec<Expected>, String> {
+/// Sorts the chain's entries by collection. An entry that fits no collection broke a rule, and the fold has named it.
+pub(crate) fn expected(entries: &Entries) -> Vec<Expected> {
     let mut list: Vec<Expected> = Vec::new();
+    let mut places: BTreeMap<Digest, usize> = BTreeMap::new();
     for proven in &entries.incident {
-        let type_ = proven.entry.envelope.type_;
-        let Some(text) = proven.reference("collection").filter(|_| type_.is_known()) else {
+        let named = proven.reference("collection").and_then(|text| Digest::from_hex(text).ok());
+        let Some(collection) = named else {
             continue;
         };
-        let collection = Digest::from_hex(text)
-            .map_err(|_not_hex| format!("entry {} names no collection id", proven.index))?;
-        if type_ == EntryType::CollectionStarted {
-            if list.iter().any(|expected| expected.collection == collection) {
-                return Err(format!("collection {collection} was started twice"));
+        let type_ = proven.entry.envelope.type_;
+        let found = places.get(&collection).and_then(|place| list.get_mut(*place));
+        match (type_, found) {
+            (EntryType::CollectionStarted, None) => {
+                places.insert(collection, list.len());
+                list.push(Expected {
+                    collection,
+                    stored: None,
+                    interrupted: Vec::new(),
+                    progress: Vec::new(),
+                });
             }
-            list.push(Expected {
-                collection,
-                started: proven.clone(),
-                stored: None,
-                interrupted: Vec::new(),
-                progress: Vec::new(),
-            });
-            continue;
-        }
-        let found = list.iter_mut().find(|expected| expected.collection == collection);
-        let found = found.ok_or_else(|| {
-            format!("{type_} at {} is about a collection that was never started", proven.index)
-        })?;
-        match type_ {
-            EntryType::CollectionStored if found.stored.is_some() => {
-                return Err(format!("collection {collection} was stored twice"));
+            (EntryType::CollectionStored, Some(found)) if found.stored.is_none() => {
+                found.stored = Some(proven.clone());
             }
-            EntryType::CollectionStored => found.stored = Some(proven.clone()),
-            EntryType::CollectionInterrupted => found.interrupted.push(proven.clone()),
-            EntryType::CollectionProgress => found.progress.push(proven.clone()),
+            (EntryType::CollectionInterrupted, Some(found)) => found.interrupted.push(proven.clone()),
+            (EntryType::CollectionProgress, Some(found)) => found.progress.push(proven.clone()),
             _ => {}
         }
     }
-    Ok(list)
+    list
 }
 
 /// Checks that the seals which the ledger recorded during the collection are in the bundle. So nobody can cut off segments that had

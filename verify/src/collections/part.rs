@@ -1,37 +1,23 @@
 //! A collection of a partial production: it has chosen items instead of the container.
 
-use evidence::digest::Digest;
-use evidence::manifest::Manifest;
-
-use super::delegation::{Context, Delegated};
-use super::expected::Expected;
-use super::manifest::recorded;
+use super::delegation::{Begun, Context};
+use super::manifest::{Found, recorded};
 use super::{items, skip};
 use crate::report::Report;
 
 /// Checks that the ledger recorded the manifest, and that each chosen item is under the manifest's `items_root`.
 pub(super) fn check(
     context: &Context<'_>,
-    expected: &Expected,
-    delegated: &Delegated,
-    manifest: Option<(Manifest, Digest)>,
+    begun: &Begun<'_>,
+    manifest: &Found<'_>,
     report: &mut Report,
     progress: &mut dyn FnMut(u64),
 ) {
-    let id = expected.collection.to_string();
-    let bound = match (&manifest, &expected.stored) {
-        (Some((manifest, digest)), Some(stored)) => {
-            recorded(manifest, digest, stored, delegated).map(|state| (manifest, state))
-        }
-        (None, _) => Err("is missing: without it no item can be proven".to_owned()),
-        (Some(_), None) => Err("is there, but the ledger has no collection.stored".to_owned()),
-    };
-    let (manifest, state) = match bound {
-        Ok(bound) => bound,
-        Err(why) => {
-            report.failed("manifest", &id, why);
-            return skip(report, &id, &["items"]);
-        }
+    let delegation = &begun.collection.delegation;
+    let id = delegation.collection.to_string();
+    let Found::Recorded(manifest, stored) = manifest else {
+        report.failed("manifest", &id, "is missing: without it no item can be proven");
+        return skip(report, &id, &["items"]);
     };
     report.ok(
         "manifest",
@@ -41,7 +27,7 @@ pub(super) fn check(
     for check in ["seals", "container"] {
         report.not_asked(check, &id, "does not apply: a partial production, the container stays sealed");
     }
-    match items::check(context.files, &expected.collection, manifest, progress) {
+    match items::check(context.files, &delegation.collection, manifest, progress) {
         Ok(produced) => {
             report.ok(
                 "items",
@@ -52,9 +38,8 @@ pub(super) fn check(
                     manifest.items
                 ),
             );
-            let delegation = &delegated.delegation;
             let endpoint = format!("{}#{}", delegation.endpoint, delegation.generation);
-            report.produced(&id, endpoint, state, manifest, produced);
+            report.produced(&id, endpoint, recorded(stored), manifest, produced);
         }
         Err(why) => report.failed("items", &id, why),
     }

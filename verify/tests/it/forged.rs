@@ -66,6 +66,7 @@ mod evidence_files;
 mod exports;
 mod logins;
 mod parties;
+mod rules;
 mod times;
 
 fn entry_of(files: &Files, name: &str) -> Entry {
