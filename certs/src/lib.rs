@@ -5,9 +5,10 @@
 //! it is in use. Format: docs/spec/enrolment.md. Not here: evidence keys, rosters, tokens (`evidence`). None of them ever
 //! depends on a certificate: a hijacked collector can issue any certificate and still orders nothing.
 //!
-//! In reading order: an [`authority::Authority`] writes a [`name::Identity`] into a certificate for a [`key`] on a [`request`]; [`identity`] keeps
-//! the certificate on disk; [`tls`] shows and checks it; [`certificate`] reads it back; a [`connection`] that a [`listener`] accepted or
-//! [`connect`] opened holds it; [`revocation`] registers the connection; [`access`] checks each call against its table.
+//! In reading order: an [`authority::Authority`] writes a [`name::Identity`] into a certificate for a [`key`] on a [`request`];
+//! [`identity`] keeps the certificate on disk; [`tls`] shows and checks it; [`certificate`] reads it back; a [`connection`] that a
+//! [`listener`] accepted or [`connect`] opened holds it; [`revocation`] registers the connection; [`access`] checks each call against
+//! its table.
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "a field or variant whose name says everything has no comment")]
 

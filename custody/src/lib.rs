@@ -3,7 +3,8 @@
 //! Guarantee: the state after entry *n* is a function of the pins and the entries 0 to *n* with their acts. [`State::step`] changes
 //! nothing; [`State::take`] cannot fail. Everything here is pure: it opens nothing, waits for nobody and reads no clock.
 //! Memory grows with incidents, endpoints, orders and collections, and by 16 bytes an entry. A step costs O(1), and O(log n) for the
-//! target of an order. Two exceptions: `disposition.approved` looks through the collections and makes its plan again, and `disposition.executed` looks through what is gone.
+//! target of an order. Two exceptions: `disposition.approved` looks through the collections and makes its plan again, and
+//! `disposition.executed` looks through what is gone.
 //! Not here: rules that need a clock, a store or the tree. Their numbers are in [`rule::RuleId`] too.
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "a field or variant whose name says everything has no comment")]
@@ -277,16 +278,6 @@ impl State {
             EntryType::MirrorRetired => self.mirror_retired(case),
             _ => Ok(Effect::Nothing),
         }
-    }
-
-    /// Goes on behind an entry that stands in the log although it breaks a rule. It keeps its place in its chain and in the log, and it
-    /// changes nothing else.
-    pub fn pass(&mut self, at: At, entry: &Entry) {
-        let envelope = &entry.envelope;
-        let (next_seq, prev, time) = (envelope.seq.saturating_add(1), Digest(at.leaf.0), envelope.time);
-        self.chains.insert(envelope.incident.clone(), ChainHead { next_seq, prev, time });
-        self.events.insert(entry::half(&envelope.event));
-        (self.next, self.time) = (at.index.saturating_add(1), self.time.max(time));
     }
 
     /// Makes a change true that [`Self::step`] returned for the next entry.

@@ -1,5 +1,6 @@
 //! Our ledger before people who know nothing of us: a consultant's witness (aics-witness) cosigns it and catches it forking; aics-tlog
-//! and Go's x/mod/sumdb read it from a store as it lies there, and refuse what is forged; gRPC for Python speaks to our listeners. Suite `strangers` of packaging/run-tests.py.
+//! and Go's x/mod/sumdb read it from a store as it lies there, and refuse what is forged; gRPC for Python speaks to our listeners.
+//! Suite `strangers` of packaging/run-tests.py.
 
 mod clients;
 mod elsewhere;

@@ -8,9 +8,9 @@ use evidence::entry::EntryType;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::endpoints::Endpoints;
 use crate::entries::Entries;
 use crate::files::Files;
+use crate::fold::endpoints::Endpoints;
 use crate::rosters::Rosters;
 use crate::trust::Trust;
 

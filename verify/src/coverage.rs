@@ -16,11 +16,7 @@ use crate::entries::Proven;
 use crate::files::Files;
 
 /// Files that hold the exporter's words. No check reads them.
-const WORDS: [&str; 5] = ["README.txt", "certification.txt", "destruction.txt", SCRIPT, OLD_SCRIPT];
-
-/// The stock-tools verifier that a bundle carries, and the one that earlier bundles have in its place.
-const SCRIPT: &str = "verify.py";
-const OLD_SCRIPT: &str = "verify.sh";
+const WORDS: [&str; 4] = ["README.txt", "certification.txt", "destruction.txt", "verify.py"];
 
 /// Checks that the bundle holds the collections that the chain names, and no others.
 pub(crate) fn collections(
@@ -122,9 +118,6 @@ fn has_evidence(one: &Expected) -> bool {
 
 /// Checks that a check read every file, except the uncovered ones and the exporter's words.
 pub(crate) fn nothing_else(files: &Files<'_>) -> Result<(), String> {
-    if files.has(SCRIPT) && files.has(OLD_SCRIPT) {
-        return Err(format!("{OLD_SCRIPT} stands beside {SCRIPT}: a bundle has one of the two"));
-    }
     let unjudged = files.unjudged();
     let strange =
         unjudged.iter().find(|name| !WORDS.contains(&name.as_str()) && !UNCOVERED.contains(&name.as_str()));

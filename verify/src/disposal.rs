@@ -1,10 +1,10 @@
 //! The check `disposition`: the disposal of the incident's evidence as its chain tells it, and the certificate of destruction.
 //! Guarantee: the certificate says what the chain says.
-//! Not here: whether the entries about disposal hold ([`crate::fold`]). And, because no ledger shows them: copies that left before, backups of the stores, bytes that a disk keeps of deleted files.
+//! Not here: whether the entries about disposal hold ([`crate::fold`]). And, because no ledger shows them: copies that left before,
+//! backups of the stores, bytes that a disk keeps of deleted files.
 
 use std::collections::BTreeSet;
 
-use custody::rule::{RuleId, must};
 use evidence::bundle::{Overview, destruction_json};
 use evidence::digest::Digest;
 use evidence::disposal::{Course, Object, Place};

@@ -1,8 +1,6 @@
 //! The words of the check `custody.acts`, and the detail objects that acts name.
 //! Not here: the acts themselves ([`crate::fold`]).
 
-use custody::rule::{Broken, RuleId, must};
-use evidence::admission::Reason;
 use evidence::bundle::Overview;
 use evidence::causes::chain;
 use evidence::entry::ActObject;

@@ -4,6 +4,7 @@
 //! Not here: files of the bundle that no entry's act is, and containers.
 
 mod checks;
+pub(crate) mod endpoints;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,20 +24,9 @@ use evidence::order::TargetProof;
 use crate::acts::{act_of, is_left_out};
 use crate::entries::{Entries, Proven};
 use crate::files::Files;
+use crate::report::Fault;
 use crate::trust::Trust;
 use checks::{check_of, of_object};
-
-/// A check that fails because of an entry.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    pub check: &'static str,
-    /// The object, if the check runs once for each.
-    pub subject: String,
-    /// `None` if a file of the bundle is missing or cannot be read.
-    pub rule: Option<RuleId>,
-    /// Begins with the number of the rule.
-    pub says: String,
-}
 
 /// Most faults that a report names. More would not tell more.
 const FAULTS_MAX: usize = 1000;
@@ -167,7 +157,7 @@ impl Folding<'_> {
             },
             _ => (None, None),
         };
-        Ok(match Act::read(&proven.entry, &object, Beside { target })? {
+        Ok(match Act::read(&proven.entry, &object, Beside { target, listed: None })? {
             Act::Delegation(delegation, _) if !self.is_here(proven) => (Act::LeftOut(Some(delegation)), None),
             act => (act, lacks),
         })

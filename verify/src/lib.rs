@@ -12,7 +12,6 @@ mod cosigners;
 mod coverage;
 mod disposal;
 mod documents;
-mod endpoints;
 mod entries;
 mod every_act;
 mod export;

@@ -9,7 +9,17 @@ use evidence::length::len;
 use evidence::manifest::Manifest;
 use serde::Serialize;
 
-use crate::fold::Fault;
+/// A check that fails because of an entry.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub check: &'static str,
+    /// The object, if the check runs once for each.
+    pub subject: String,
+    /// `None` if a file of the bundle is missing or cannot be read.
+    pub rule: Option<RuleId>,
+    /// Begins with the number of the rule.
+    pub says: String,
+}
 
 /// Whether exit code 0 needs a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use evidence::digest::Digest;
 use evidence::json;
 use evidence::time::Time;
 
-use crate::endpoints::Endpoints;
 use crate::entries::Entries;
 use crate::files::Files;
-use crate::fold::{self, Fault};
+use crate::fold;
+use crate::fold::endpoints::Endpoints;
 use crate::log_keys::Followed;
-use crate::report::{Report, Verdict};
+use crate::report::{Fault, Report, Verdict};
 use crate::rosters::Rosters;
 use crate::trust::Trust;
 use crate::{
@@ -55,9 +55,16 @@ fn checks(
     if enough(report) {
         return;
     }
-    let overview = files
-        .required("bundle.json")
-        .and_then(|bytes| json::parse_document::<Overview>(&bytes).map_err(|cause| chain(&cause)));
+    let overview = files.required("bundle.json");
+    if let Some(format) = overview.as_ref().ok().and_then(|bytes| Overview::earlier_format(bytes)) {
+        let says = format!(
+            "bundle.json: the format {format} is no longer read; verify it with the version of exhibit-verify that was current when it was exported"
+        );
+        report.not_checked("coverage", "", says);
+        return;
+    }
+    let overview =
+        overview.and_then(|bytes| json::parse_document::<Overview>(&bytes).map_err(|cause| chain(&cause)));
     let overview = match overview {
         Ok(overview) => overview,
         Err(why) => {
@@ -132,7 +139,8 @@ fn checks(
         export::sums_signature(files, &overview, &rosters).map(|who| format!("signed by {who}, a responder")),
     );
     stamps::sums(files, trust, report);
-    report.record("export", "", export::check(files, &overview, &head, &entries, &folded.state, trust));
+    let exported = export::check(files, &overview, &head, &entries, &folded.state, trust, report);
+    report.record("export", "", exported);
     if enough(report) {
         return;
     }

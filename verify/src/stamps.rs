@@ -1,7 +1,8 @@
 //! The checks `checkpoint.stamp` and `sums.stamp`: the time stamps over the ledger's head and over SHA256SUMS.
 //!
 //! Guarantee: if authorities are pinned, at least one stamp of a stamped bundle is from a pinned authority. A stamp that is damaged or
-//! about other data fails, whoever made it and whoever is pinned (stamp-4 to stamp-7). The report names a stamp of an authority that nobody pinned; it counts for nothing.
+//! about other data fails, whoever made it and whoever is pinned (stamp-4 to stamp-7). The report names a stamp of an authority that
+//! nobody pinned; it counts for nothing.
 //! Not here: the verification of one stamp (`evidence::bundle::stamp`).
 
 use evidence::bundle::stamp;

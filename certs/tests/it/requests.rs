@@ -31,11 +31,16 @@ fn pair(key: &TlsKey) -> KeyPair {
     KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
 }
 
+/// A length in one byte.
+fn short(length: usize) -> u8 {
+    u8::try_from(length).unwrap()
+}
+
 /// A SET of strings of a tag.
 fn strings(tag: u8, texts: &[&str]) -> Vec<u8> {
     let values: Vec<u8> =
-        texts.iter().flat_map(|text| [&[tag, text.len() as u8], text.as_bytes()].concat()).collect();
-    [&[0x31, values.len() as u8], &values[..]].concat()
+        texts.iter().flat_map(|text| [&[tag, short(text.len())], text.as_bytes()].concat()).collect();
+    [&[0x31, short(values.len())], &values[..]].concat()
 }
 
 fn challenge(text: &str) -> Attribute {
@@ -51,8 +56,8 @@ fn with(params: &CertificateParams, attributes: Vec<Attribute>) -> Vec<u8> {
 /// The request around another signature.
 fn signed_by(request: &[u8], signature: &[u8]) -> Vec<u8> {
     let body = &request[HEAD..][..SIGNED + ALGORITHM];
-    let bits = [&[0x03, signature.len() as u8 + 1, 0], signature].concat();
-    [&[0x30, 0x81, (body.len() + bits.len()) as u8], body, &bits].concat()
+    let bits = [&[0x03, short(signature.len()) + 1, 0], signature].concat();
+    [&[0x30, 0x81, short(body.len() + bits.len())], body, &bits].concat()
 }
 
 fn signature(request: &[u8]) -> &[u8] {

@@ -9,15 +9,18 @@ use crate::json::{self, JsonError};
 use crate::time::Time;
 
 document_type!(
-    /// `exhibit-bundle-v1`
-    BundleVersion, "exhibit-bundle-v1"
+    /// `exhibit-bundle-v2`
+    BundleVersion, "exhibit-bundle-v2"
 );
+
+/// Formats that earlier versions wrote and this one does not read.
+const EARLIER: [&str; 1] = ["exhibit-bundle-v1"];
 
 /// `bundle.json`: the exporter's statement of the content. A verifier checks each field against signed bytes and believes none of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overview {
-    /// Always `exhibit-bundle-v1`.
+    /// Always `exhibit-bundle-v2`.
     pub format: BundleVersion,
     pub deployment: DeploymentId,
     /// The incident whose evidence and custody this is.
@@ -67,6 +70,17 @@ impl Overview {
         let mut sorted = self.clone();
         sorted.collections = Self::listed(sorted.collections);
         json::to_document(&sorted)
+    }
+
+    /// The format that a `bundle.json` of an earlier version names. Its other fields are not looked at.
+    #[must_use]
+    pub fn earlier_format(bytes: &[u8]) -> Option<&'static str> {
+        #[derive(Deserialize)]
+        struct Named {
+            format: String,
+        }
+        let named: Named = serde_json::from_slice(bytes).ok()?;
+        EARLIER.into_iter().find(|format| *format == named.format)
     }
 
     /// Collections as [`Overview::collections`] lists them: sorted by digest.

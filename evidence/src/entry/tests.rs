@@ -72,7 +72,7 @@ fn entry_2_an_entry_of_a_later_type_keeps_its_name_and_is_not_written() {
     for text in ["", "Evidence.invented", "evidence invented", "evidence\u{0}", "evidence-invented", &long] {
         assert_eq!(text.parse::<EntryType>(), Err(UnknownEntryType), "{text:?}");
     }
-    assert!(long[1..].parse::<EntryType>().is_ok());
+    assert!("a".repeat(40).parse::<EntryType>().is_ok());
     // What holds the act to the entry holds here too.
     later.envelope.event = Digest::ZERO;
     let mut bytes = json::to_document(&later.envelope).unwrap();
@@ -183,7 +183,17 @@ fn no_mutation_of_an_entry_panics_and_what_parses_prints_back() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << bit;
             if let Ok(entry) = Entry::parse(&flipped) {
-                assert_eq!(entry.encode().unwrap(), flipped);
+                // `encode` refuses what this version does not write; its bytes come back all the same.
+                let mut printed = json::to_document(&entry.envelope).unwrap();
+                printed.extend(entry.act.iter().flat_map(ActObject::encode));
+                assert_eq!(printed, flipped);
+                match entry.encode() {
+                    Ok(encoded) => assert_eq!(encoded, flipped),
+                    Err(refused) => {
+                        assert!(matches!(refused, EntryError::NotWritten { .. }), "{refused}");
+                        assert!(!entry.envelope.type_.is_known());
+                    }
+                }
             }
         }
         assert!(Entry::parse(&bytes[..at]).is_err());

@@ -156,8 +156,12 @@ fn parse_all(bytes: &[u8]) {
         document::<Act>(&signed);
     }
     if let Ok(entry) = Entry::parse(bytes) {
-        let again = entry.encode().unwrap();
-        assert_eq!(Entry::parse(&again).unwrap(), entry);
+        // An entry of a type that this version does not know is read and never written.
+        let again = entry.encode();
+        assert_eq!(again.is_ok(), entry.envelope.type_.is_known());
+        if let Ok(again) = again {
+            assert_eq!(Entry::parse(&again).unwrap(), entry);
+        }
     }
     drop(json::parse_document::<TargetProof>(bytes));
     if let Ok(sums) = Sums::parse(bytes) {

@@ -263,7 +263,7 @@ async fn an_export_is_whole_under_one_checkpoint_and_its_record_follows_it() {
         "deployment/log.vkey".into(),
         "deployment/ca.pem".into(),
         "deployment/token-web-03-2.json.sig".into(),
-        "deployment/enrolment-web-03-2.json.3.sig".into(),
+        "deployment/enrolment-web-03-2.json.2.sig".into(),
         format!("orders/{}.json.sig", signed.digest()),
         format!("orders/{}.targets/web-03.json", signed.digest()),
         format!("evidence/{collection}/manifest.json.2.sig"),

@@ -26,6 +26,8 @@ pub(crate) const fn check_of(rule: RuleId) -> &'static str {
         | R::Entry19
         | R::Entry20
         | R::Entry21
+        | R::Entry22
+        | R::Recovery1
         | R::Log1
         | R::Log2
         | R::Log3
@@ -76,7 +78,9 @@ pub(crate) const fn check_of(rule: RuleId) -> &'static str {
         | R::Mirror12
         | R::Mirror13 => "custody.acts",
         R::Mirror14 => "custody.replicated",
-        R::Stamp1 | R::Stamp2 | R::Stamp3 => "checkpoint.stamp",
+        R::Stamp1 | R::Stamp2 | R::Stamp3 | R::Stamp4 | R::Stamp5 | R::Stamp6 | R::Stamp7 => {
+            "checkpoint.stamp"
+        }
         R::Roster1
         | R::Roster2
         | R::Roster3
@@ -108,7 +112,8 @@ pub(crate) const fn check_of(rule: RuleId) -> &'static str {
         | R::Endpoint21
         | R::Endpoint22
         | R::Endpoint23
-        | R::Endpoint24 => "endpoint",
+        | R::Endpoint24
+        | R::Endpoint25 => "endpoint",
         R::Incident5
         | R::Order3
         | R::Order4
@@ -143,7 +148,7 @@ pub(crate) const fn check_of(rule: RuleId) -> &'static str {
         | R::Collection27 => "delegation",
         R::Collection12 | R::Collection15 | R::Collection16 | R::Collection17 | R::Collection26 => "coverage",
         R::Collection18 | R::Collection19 | R::Collection20 | R::Collection21 | R::Collection22 => "manifest",
-        R::Collection23 => "container",
+        R::Collection23 | R::Collection30 => "container",
         R::Collection24 | R::Collection25 => "seals",
         R::Hold1
         | R::Disposal1
@@ -172,7 +177,10 @@ pub(crate) const fn check_of(rule: RuleId) -> &'static str {
         | R::LogKey9
         | R::LogKey10
         | R::LogKey11
-        | R::LogKey12 => "checkpoint",
+        | R::LogKey12
+        | R::Note1
+        | R::Note2
+        | R::Note3 => "checkpoint",
         R::Export1
         | R::Export2
         | R::Export3

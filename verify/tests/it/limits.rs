@@ -37,13 +37,14 @@ fn a_segment_of_17_mib_stored_is_refused_and_one_of_15_is_taken() {
 
 /// A bundle whose stored collection holds what `write` writes, under an order with these limits.
 fn under<'a>(
-    limits: impl Fn(&mut Limits) + Send + Sync + 'a,
+    limits: impl Fn(&mut Limits) + Copy + Send + Sync + 'a,
     cuts: Vec<usize>,
     write: impl Fn(&mut Lab) + Send + Sync + 'a,
 ) -> Recipe<'a> {
     Recipe {
         cuts,
         order: Box::new(move |paper: &mut Paper<Order>| limits(&mut paper.document.limits)),
+        manifest: Box::new(move |paper: &mut Paper<Manifest>| limits(&mut paper.document.limits)),
         collected: Box::new(move |collected: &mut Collected| {
             if collected.attempt == 2 {
                 collected.forge = collected.forge.holding(&write);

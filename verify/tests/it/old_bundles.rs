@@ -34,22 +34,3 @@ fn no_bundle_of_an_earlier_version_is_called_failed() {
     }
     assert!(judged >= 2, "only {judged} old bundles were found");
 }
-
-/// `verify.sh` stands where `verify.py` is today, and beside it in no bundle.
-#[test]
-fn a_bundle_has_one_script_for_stock_tools() {
-    use testkit::bundles::{Files, Recipe};
-    let recipe = |change: fn(&mut Files)| Recipe { files: Box::new(change), ..Recipe::one_endpoint() };
-    let old = |files: &mut Files| {
-        let script = files.remove("verify.py").unwrap();
-        files.insert("verify.sh".into(), script);
-    };
-    let neither = |files: &mut Files| drop(files.remove("verify.py").unwrap());
-    let both = |files: &mut Files| drop(files.insert("verify.sh".into(), vec![]));
-    for change in [old as fn(&mut Files), neither] {
-        let report = verify(&recipe(change).build().files);
-        assert_eq!(report.exit_code(), 0, "{}", report.text());
-    }
-    let report = verify(&recipe(both).build().files);
-    assert!(report.exit_code() == 1 && fails(&report, "coverage"), "{}", report.text());
-}

@@ -1,8 +1,5 @@
 //! Rules by number: each row of a table breaks one rule, and both verifiers refuse it by that number.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use exhibit_verify::Verdict;
 use testkit::bundles::*;
 
@@ -12,21 +9,6 @@ mod earlier;
 mod forms;
 mod notes;
 mod stamps;
-
-/// What verify.py says: exit code and text.
-fn plainly(files: &Files, pins: &Files) -> (i32, String) {
-    let laid = Laid::out(files, pins);
-    let output = Command::new("python3")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/verify.py"))
-        .arg(laid.bundle())
-        .arg(laid.trust())
-        .env("TZ", "Pacific/Kiritimati")
-        .env("LC_ALL", "tr_TR.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
-}
 
 /// Rows of `(what is forged, the check that fails, the bundle)`: both verifiers refuse it in that check, by the rule.
 fn refused(rule: &str, rows: Vec<(&str, &str, Recipe<'_>)>) {
@@ -44,7 +26,7 @@ fn refused_under(pins: &Files, rule: &str, rows: Vec<(&str, &str, Recipe<'_>)>) 
         if !failed.iter().any(|one| one.check == check && one.says.contains(&says)) {
             missed.push(format!("{why}, under exhibit-verify:\n{}", report.text()));
         }
-        let (code, said) = plainly(&files, pins);
+        let (code, said) = script(&files, pins);
         let names = |line: &str| line.contains(&says) || line.contains(&format!("{rule} does not hold"));
         let mut failed = said.lines().filter(|line| line.starts_with("FAILED"));
         let is_named = failed.any(|line| line.split_whitespace().nth(1) == Some(check) && names(line));

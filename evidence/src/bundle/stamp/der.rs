@@ -98,7 +98,7 @@ pub(super) fn is_strict(bytes: &[u8]) -> bool {
 }
 
 fn is_strict_below(mut bytes: &[u8], depth: usize) -> bool {
-    let Some(below) = depth.checked_sub(1) else { return false };
+    let Some(below) = depth.checked_sub(1) else { return bytes.is_empty() };
     while !bytes.is_empty() {
         let Some((element, rest)) = next(bytes) else { return false };
         let content = element.content;

@@ -49,7 +49,7 @@ pub(super) struct Book {
 
 /// What a judged entry does to the book.
 pub(super) enum Judged {
-    Changes(Change),
+    Changes(Box<Change>),
     #[cfg(test)]
     Nothing,
 }
@@ -77,13 +77,13 @@ impl Book {
         if self.takes_all {
             return Ok(Judged::Nothing);
         }
-        judged.map(Judged::Changes)
+        judged.map(|change| Judged::Changes(Box::new(change)))
     }
 
     /// Makes true what an entry does. The next entry of its batch must see it.
     pub(super) fn take(&mut self, judged: Judged) {
         match judged {
-            Judged::Changes(change) => self.state.take(change),
+            Judged::Changes(change) => self.state.take(*change),
             #[cfg(test)]
             Judged::Nothing => {}
         }

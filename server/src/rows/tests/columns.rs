@@ -155,7 +155,7 @@ fn values_of(type_: &str) -> (Value, Vec<Value>) {
         "Actor" => (text("person:ada"), vec![text("ada"), blob(3)]),
         "Fingerprint" => (text(&key.fingerprint().to_string()), vec![text("SHA256:short"), blob(32)]),
         "PublicKey" => (text(&key.to_string()), vec![text("ssh-rsa AAAA"), blob(32)]),
-        "EntryType" => (text("log.genesis"), vec![text("log.unheard"), blob(3)]),
+        "EntryType" => (text("log.genesis"), vec![text("log unheard"), blob(3)]),
         "Outcome" => (text("ok"), vec![blob(2), Value::Integer(1)]),
         "Kind" => (text("file"), vec![text("folder"), blob(4)]),
         "Sensitivity" => (text("normal"), vec![text("secret"), blob(4)]),

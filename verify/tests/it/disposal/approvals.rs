@@ -33,7 +33,7 @@ fn approvals_that_are_none() {
         (
             "another person's name over one's own key",
             "custody.acts",
-            "signed by bob, but in the name of alice",
+            "no key of alice as approver or responder then",
             approvals(|ending, plan| {
                 ending.approve(plan, "bob", BOB);
                 ending.approve(plan, "alice", BOB);
@@ -57,7 +57,7 @@ fn approvals_that_are_none() {
         (
             "an analyst",
             "custody.acts",
-            "which no person with role approver or responder held then",
+            "no key of dan as approver or responder then",
             approvals(|ending, plan| {
                 ending.approve(plan, "bob", BOB);
                 ending.approve(plan, "dan", DAN);
@@ -66,7 +66,7 @@ fn approvals_that_are_none() {
         (
             "a stranger",
             "custody.acts",
-            "which no person with role",
+            "no key of alice as approver or responder then",
             approvals(|ending, plan| {
                 ending.approve(plan, "bob", BOB);
                 ending.approve(plan, "alice", MALLORY);

@@ -74,7 +74,7 @@ fn evidence_withheld_and_called_destroyed() {
         (
             "a mirror that was never admitted",
             "custody.acts",
-            "no mirror backup-2 had been admitted",
+            "mirror-7: disposition.confirmed at 35: no mirror backup-2 was admitted before",
             disposed(|ending| {
                 let plan = ending.approved();
                 ending.destroyed(&plan);
@@ -124,7 +124,7 @@ fn evidence_withheld_and_called_destroyed() {
         (
             "the delegation left out",
             "manifest",
-            "of disposed evidence delegation and manifest stay",
+            "manifest.json is missing",
             and(all_gone(), |files| files.retain(|name, _| !name.starts_with("evidence/"))),
         ),
     ]);

@@ -52,9 +52,9 @@ fn a_login_that_is_shown_holds_by_the_persons_own_key_alone() {
             login(|draft| signed(draft, &[ALICE], |login| login.person = "bob".parse().unwrap())),
         ),
         (
-            "a login with a second signature",
+            "a login with the key of an endpoint",
             "custody.acts",
-            login(|draft| signed(draft, &[ALICE, BOB], |_| ())),
+            login(|draft| signed(draft, &[EVIDENCE], |_| ())),
         ),
         (
             "a login of another deployment",

@@ -8,6 +8,7 @@ use evidence::enrolment::{Renewal, RenewalType};
 use evidence::entry::EntryType;
 use evidence::id::{Chain, Generation};
 use evidence::order::{Approval, Decision};
+use evidence::text::FixedBytes;
 use exhibit_verify::Verdict;
 
 use super::draft;
@@ -18,14 +19,17 @@ fn broken(rule: &str, check: &str, forgeries: Vec<(&str, Recipe<'_>)>) {
     let mut missed = Vec::new();
     for (why, recipe) in forgeries {
         let files = recipe.of_one_endpoint().build().files;
-        // The verifier of stock tools does not ask these rules yet.
-        let report = verify(&files);
-        let failed = checks(&report, Verdict::Failed);
+        let Judged { report, code, said } = judged(&files, &trust_files());
+        let begin = format!("{rule}: ");
         let is_named = |one: &&exhibit_verify::Check| {
-            one.check == check && one.rule == Some(rule) && one.says.starts_with(&format!("{rule}: "))
+            one.check == check && one.rule == Some(rule) && one.says.starts_with(&begin)
         };
-        if report.exit_code() != 1 || !failed.iter().any(|one| is_named(one)) {
+        if report.exit_code() != 1 || !checks(&report, Verdict::Failed).iter().any(is_named) {
             missed.push(format!("{why}, not by {rule}: {}", report.text()));
+        }
+        let line = format!("{:<12} {check:<18} ", "FAILED");
+        if code != 1 || !said.lines().any(|one| one.starts_with(&line) && one.contains(rule)) {
+            missed.push(format!("{why}, not by {rule} under verify.py: {code}\n{said}"));
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
@@ -140,12 +144,13 @@ fn renewed(time: &str) -> Draft {
         deployment: "acme".parse().unwrap(),
         endpoint: "web-03".parse().unwrap(),
         generation: Generation::FIRST,
-        tls_key: key(90).public(),
+        tls_spki_sha256: Digest([90; 32]),
+        nonce: FixedBytes([4; 16]),
         csr_sha256: Digest([3; 32]),
         at: at(time),
     };
     let refs = [("endpoint", "web-03".to_owned()), ("generation", "1".to_owned())];
-    let signed = sign(&renewal, &[EVIDENCE, 90]);
+    let signed = sign(&renewal, &[EVIDENCE]);
     Draft::new(EntryType::AgentRenewed, Chain::Deployment, time, refs, |_| signed.into())
 }
 

@@ -1,4 +1,5 @@
-//! Forgeries of order in time: each document is genuine, but what it needs stands behind it in the log. One test for each rule, named by it.
+//! Forgeries of order in time: each document is genuine, but what it needs stands behind it in the log. One test for each
+//! rule, named by it.
 
 use testkit::bundles::*;
 

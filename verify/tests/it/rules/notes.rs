@@ -3,9 +3,9 @@
 use ledger::{Note, NoteSignature, ProofFile};
 use testkit::bundles::*;
 
-use super::{plainly, refused};
+use super::refused;
 use crate::forged::with;
-use crate::verdicts::verify;
+use crate::verdicts::{script, verify};
 
 /// Lines of as many different keys.
 fn lines(count: u8, length: usize) -> Vec<NoteSignature> {
@@ -130,7 +130,7 @@ fn lines_of_sixteen_cosigners_whom_nobody_pinned_are_taken_and_counted() {
     assert_eq!(report.unpinned_lines, 16);
     let says = "16 signature lines are of keys that nobody pinned: nothing rests on them";
     assert!(report.text().contains(says), "{}", report.text());
-    let (code, said) = plainly(&files, &trust_files());
+    let (code, said) = script(&files, &trust_files());
     assert_eq!(code, 0, "{said}");
     assert!(said.contains("16 signature lines are of nobody who is pinned"), "{said}");
 }

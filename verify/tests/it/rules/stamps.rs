@@ -2,7 +2,7 @@
 
 use testkit::bundles::*;
 
-use super::{plainly, refused, refused_under};
+use super::{refused, refused_under};
 use crate::forged::with;
 use crate::stamps::{P256, Tsa, sequence};
 use crate::verdicts::*;
@@ -68,7 +68,7 @@ fn stamp_4_a_response_of_more_than_16_kib() {
     let files = stamped(Box::new(|data| of_length(data, 16 << 10))).build().files;
     assert_eq!(files["SHA256SUMS.tsr"].len(), 16 << 10);
     let report = verify(&files);
-    assert_eq!((report.exit_code(), plainly(&files, &trust_files()).0), (0, 0), "{}", report.text());
+    assert_eq!((report.exit_code(), script(&files, &trust_files()).0), (0, 0), "{}", report.text());
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn stamp_6_a_certificate_that_the_chain_does_not_use() {
     let files = stamped(Box::new(|data| tsa.stamp_with(data, 0, &root))).build().files;
     for pins in [trust_files(), pinned(&tsa)] {
         let report = judged_under(&files, &trust_of(&pins));
-        assert_eq!((report.exit_code(), plainly(&files, &pins).0), (0, 0), "{}", report.text());
+        assert_eq!((report.exit_code(), script(&files, &pins).0), (0, 0), "{}", report.text());
     }
 }
 

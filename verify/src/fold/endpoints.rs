@@ -1,5 +1,5 @@
 //! The words of the check `endpoint`: each enrolment that holds.
-//! Not here: the rules of tokens, enrolments and renewals ([`crate::fold`]).
+//! Not here: the rules of tokens, enrolments and renewals (`fold`).
 
 use std::collections::BTreeMap;
 

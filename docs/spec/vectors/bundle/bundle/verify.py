@@ -1,0 +1,1 @@
+raise SystemExit("use your own copy")
