@@ -22,7 +22,7 @@ test: ## everything the gate runs: lint, build, all suites (installs what it nee
 test-%: ## one suite by name (python3 packaging/run-tests.py --list)
 	@python3 packaging/run-tests.py $*
 
-test-long: ## what is too long for the gate; one part: make test-long PARTS=ignored or PARTS=kills; writes tests/long-run.txt
+test-long: ## what is too long for the gate; one part: make test-long PARTS=ignored, kills or rules; writes tests/long-run.txt
 	@sh packaging/test-deps.sh
 	@python3 packaging/run-tests.py long $(PARTS)
 

@@ -2,7 +2,7 @@
 """Runs the suites of `make test`: builds once, runs each suite as the user it asks for, prints its seconds against its budget.
 
 usage: run-tests.py [SUITE ...]      no name: the gate
-       run-tests.py long [PART ...]  what takes too long for the gate; parts: `ignored`, `kills`; none: both
+       run-tests.py long [PART ...]  what takes too long for the gate; parts: `ignored`, `kills`, `rules`; none: all
        run-tests.py --list           names all suites
        run-tests.py --table          prints the table of CONTRIBUTING; --record: writes it there, with the seconds of the last gate
 Root suites need uid 0; the others run as a fresh uid without any capability. A suite that cannot run here is skipped by name,
@@ -69,7 +69,7 @@ SUITES = [
           holds="every command, path and list of README and guide; an example in each help text"),
 ]
 # Not in the gate: `make test-long`.
-LONG = Suite("long", "root", 7200, 3, [], holds="tests marked `ignore`, a thousand kills")
+LONG = Suite("long", "root", 7200, 3, [], holds="tests marked `ignore`, a thousand kills, each rule of custody switched off")
 LONG_ROUNDS = "1000"
 # Tests that only `make test-long` runs. A test marked `ignore` and not named here fails the gate: nothing gets out of it unseen.
 LONG_TESTS = (
@@ -420,11 +420,11 @@ def verifiers(result, suite):
     result.one("verifiers: verdicts are those of tests/net/verdicts.txt", not wrong)
 
 
-LONG_PARTS = {"ignored": "ignored tests", "kills": "kills"}  # what the line of each begins with
+LONG_PARTS = {"ignored": "ignored tests", "kills": "kills", "rules": "rules switched off"}  # what the line of each begins with
 
 
 def run_long(result, parts):
-    """Every test marked `ignore`, and many more kills. Leaves the record of each part in the repository."""
+    """Every test marked `ignore`, many more kills, and each rule switched off. Leaves the record of each part in the repository."""
     if "ignored" in parts:
         packages = sorted({executable.package for executable in EXECUTABLES if listed(executable, ["--ignored"])})
         record_long(result, LONG_PARTS["ignored"], lambda: tests(result, LONG._replace(packages=packages), ["--ignored"]))
@@ -432,6 +432,20 @@ def run_long(result, parts):
         rounds = os.environ.get("EXHIBIT_FAULT_ROUNDS", LONG_ROUNDS)
         faults = next(suite for suite in SUITES if suite.name == "faults")
         record_long(result, f"{LONG_PARTS['kills']}, {rounds} rounds", lambda: tests(result, faults, extra={"EXHIBIT_FAULT_ROUNDS": rounds}))
+    if "rules" in parts:
+        record_long(result, LONG_PARTS["rules"], lambda: rules_off(result))
+
+
+def rules_off(result):
+    """One result for each judge; the names of the rules that a judge does not hold are printed."""
+    argv = [sys.executable, os.path.join(ROOT, "packaging/rules-off.py"), "--target", os.path.join(TARGET, "rules-off")]
+    done = subprocess.run(argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    print(done.stdout, end="", flush=True)
+    judges = re.findall(r"^rules-off: (.*: \d+ rules held, (\d+) not)$", done.stdout, re.M)
+    for line, wrong in judges:
+        result.one(line, wrong == "0")
+    if not judges:
+        result.one("rules-off ran", False)
 
 
 def record_long(result, part, run_part):

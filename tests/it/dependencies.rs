@@ -179,6 +179,26 @@ fn the_offline_verifiers_binary_calls_no_socket_function() {
     }
 }
 
+/// `packaging/rules-off.py` edits a copy of the source; the programs have no such switch.
+#[test]
+fn no_program_can_switch_a_rule_off() {
+    let switch = fs_err::read_to_string(lab::checkout().join("packaging/rules-off.py")).unwrap();
+    let switch = switch
+        .lines()
+        .find_map(|line| line.strip_prefix("SWITCH = \"")?.strip_suffix('"'))
+        .unwrap()
+        .to_owned();
+    let holds = |program: &str, text: &str| {
+        let grep =
+            Command::new("grep").args(["-aqF", text]).arg(lab::bin_dir().join(program)).status().unwrap();
+        grep.code().filter(|code| *code < 2).expect("grep could read the program") == 0
+    };
+    for program in ["exhibit", "exhibit-agent", "exhibit-server", "exhibit-verify"] {
+        assert!(!holds(program, &switch), "{program} reads {switch}");
+        assert!(holds(program, "exhibit-act-v1"), "{program}: the search finds nothing");
+    }
+}
+
 #[test]
 fn a_mirror_uses_no_code_of_what_it_checks() {
     assert_without("mirror", &["server", "agent", "cli"]);
