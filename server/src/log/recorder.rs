@@ -317,6 +317,7 @@ fn refused(broken: &Broken) -> Failure {
             (Class::Missing, "check what the document names")
         }
         RuleId::Endpoint9 | RuleId::Endpoint15 => (Class::Exists, "ask for a new token"),
+        RuleId::Endpoint25 => (Class::Exists, "make a new key and a new request"),
         RuleId::Mirror2 | RuleId::Mirror11 | RuleId::Collection12 | RuleId::Incident2 => {
             (Class::Exists, "it is recorded already")
         }

@@ -4,7 +4,6 @@ use evidence::digest::Digest;
 use evidence::entry::state::EndpointState;
 use evidence::id::{EndpointId, Generation};
 use evidence::keys::{Fingerprint, PublicKey};
-use evidence::text::Nonce;
 use evidence::time::Time;
 use rusqlite::Connection;
 
@@ -86,12 +85,7 @@ pub(crate) fn admit(tx: &Connection, token: &TokenRow) -> Result<(), DbError> {
 }
 
 /// Enrols an admitted generation. It supersedes the earlier ones.
-pub(crate) fn enrol(
-    tx: &Connection,
-    row: &EndpointRow,
-    event: &Digest,
-    nonce: &Nonce,
-) -> Result<(), DbError> {
+pub(crate) fn enrol(tx: &Connection, row: &EndpointRow, event: &Digest) -> Result<(), DbError> {
     tx.prepare_cached("UPDATE tokens SET used_by = ?2 WHERE token = ?1")?
         .execute(values![row.token, event])?;
     tx.prepare_cached(
@@ -124,7 +118,7 @@ pub(crate) fn enrol(
         row.index,
         EndpointState::Enrolled
     ])?;
-    keep_nonce(tx, &row.endpoint, row.generation, nonce)
+    Ok(())
 }
 
 /// Records the TLS key after a renewal.
@@ -133,38 +127,13 @@ pub(crate) fn renew(
     endpoint: &EndpointId,
     generation: Generation,
     tls_spki_sha256: &Digest,
-    nonce: &Nonce,
     index: u64,
 ) -> Result<(), DbError> {
     tx.prepare_cached(
         "UPDATE endpoints SET tls_spki_sha256 = ?3, idx = ?4 WHERE endpoint = ?1 AND generation = ?2",
     )?
     .execute(values![endpoint, generation, tls_spki_sha256, index])?;
-    keep_nonce(tx, endpoint, generation, nonce)
-}
-
-/// A ledger of an earlier collector may hold a nonce twice.
-fn keep_nonce(
-    tx: &Connection,
-    endpoint: &EndpointId,
-    generation: Generation,
-    nonce: &Nonce,
-) -> Result<(), DbError> {
-    tx.prepare_cached("INSERT OR IGNORE INTO tls_nonces (endpoint, generation, nonce) VALUES (?1, ?2, ?3)")?
-        .execute(values![endpoint, generation, nonce.0[..]])?;
     Ok(())
-}
-
-/// True if an enrolment or a renewal of that generation had this nonce.
-pub(crate) fn has_nonce(
-    reader: &Connection,
-    endpoint: &EndpointId,
-    generation: Generation,
-    nonce: &Nonce,
-) -> Result<bool, DbError> {
-    let mut found = reader
-        .prepare_cached("SELECT 1 FROM tls_nonces WHERE endpoint = ?1 AND generation = ?2 AND nonce = ?3")?;
-    Ok(found.exists(values![endpoint, generation, nonce.0[..]])?)
 }
 
 /// Retires a generation.

@@ -141,12 +141,11 @@ fn apply_kind(tx: &Connection, fact: Fact<'_>, objects: &Objects) -> Result<(), 
                 enrolled: Some(time),
                 index,
             };
-            endpoints::enrol(tx, &row, &envelope.event, &request.nonce)?;
+            endpoints::enrol(tx, &row, &envelope.event)?;
         }
         T::AgentRenewed => {
             let renewal: Renewal = read(fact.act)?;
-            let (key, nonce) = (&renewal.tls_spki_sha256, &renewal.nonce);
-            endpoints::renew(tx, &renewal.endpoint, renewal.generation, key, nonce, index)?;
+            endpoints::renew(tx, &renewal.endpoint, renewal.generation, &renewal.tls_spki_sha256, index)?;
         }
         T::EndpointRetired => {
             let generation = parsed(envelope, "generation")?;

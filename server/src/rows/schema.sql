@@ -75,14 +75,6 @@ CREATE TABLE endpoints (
     PRIMARY KEY (endpoint, generation)
 ) STRICT, WITHOUT ROWID;
 
--- Nonces of enrolments and renewals: each is used once (endpoint-25).
-CREATE TABLE tls_nonces (
-    endpoint   TEXT    NOT NULL,
-    generation INTEGER NOT NULL,
-    nonce      BLOB    NOT NULL,
-    PRIMARY KEY (endpoint, generation, nonce)
-) STRICT, WITHOUT ROWID;
-
 CREATE TABLE logins (
     idx     INTEGER PRIMARY KEY,
     person  TEXT NOT NULL,

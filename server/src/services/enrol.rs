@@ -230,15 +230,9 @@ pub async fn renew(
         within_grace(collector, row.index).await?;
     }
     let refs = [("endpoint", renewal.endpoint.to_string()), ("generation", renewal.generation.to_string())];
-    let (endpoint, generation, nonce) = (renewal.endpoint.clone(), renewal.generation, renewal.nonce);
+    let (endpoint, generation) = (renewal.endpoint.clone(), renewal.generation);
     let condition: Condition = Box::new(move |tx| match rows::endpoints::at(tx, &endpoint, generation)? {
-        Some(row) if row.state == EndpointState::Enrolled => {
-            if rows::endpoints::has_nonce(tx, &endpoint, generation, &nonce)? {
-                let text = "the nonce of the renewal was used before; make a new key and a new request";
-                return Err(Denied::no(Class::Exists, text.to_owned()));
-            }
-            Ok(())
-        }
+        Some(row) if row.state == EndpointState::Enrolled => Ok(()),
         _ => Err(Denied::no(Class::Forbidden, format!("{endpoint}#{generation} is not enrolled"))),
     });
     let recorded = collector

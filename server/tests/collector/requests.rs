@@ -102,7 +102,8 @@ async fn endpoint_25_a_renewal_with_a_nonce_that_was_used_before() {
         service::agent_client(lab.connect(&web.credentials).await).renew(call).await
     };
     let keys = [(); 4].map(|()| TlsKey::generate().unwrap());
-    let used = "the nonce of the renewal was used before";
+    let used =
+        "endpoint-25: its nonce is that of an enrolment or renewal before; make a new key and a new request";
 
     let csr = keys[0].request(&enrolled.nonce.0).unwrap();
     let answer = renew(&document(enrolled.nonce.0, &keys[0], &csr), &csr).await;
