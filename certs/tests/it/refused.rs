@@ -20,6 +20,19 @@ fn by_collector(alert: &str) -> Refusal {
     Refusal::ByCollector(alert.to_owned())
 }
 
+/// Shows this certificate with this key, whatever the collector asks for.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Always {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 #[tokio::test]
 async fn without_certificate() {
     let authority = authority("acme");
@@ -105,17 +118,6 @@ async fn a_collector_as_client() {
 
 #[tokio::test]
 async fn with_the_certificate_of_another_endpoint() {
-    #[derive(Debug)]
-    struct Mixed(Arc<CertifiedKey>);
-    impl ResolvesClientCert for Mixed {
-        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-            Some(Arc::clone(&self.0))
-        }
-        fn has_certs(&self) -> bool {
-            true
-        }
-    }
-
     let authority = authority("acme");
     let collector = Collector::main(&authority);
     let victim = credentials(&authority, "exhibit://acme/endpoint/web-03/1");
@@ -127,7 +129,7 @@ async fn with_the_certificate_of_another_endpoint() {
     let der = rustls::pki_types::PrivateKeyDer::try_from(thief.serialize_der()).unwrap();
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
     let mut config = (*tls::client(authority.certificate(), None, expected()).unwrap()).clone();
-    config.client_auth_cert_resolver = Arc::new(Mixed(Arc::new(CertifiedKey::new(mixed.chain, key))));
+    config.client_auth_cert_resolver = Arc::new(Always(Arc::new(CertifiedKey::new(mixed.chain, key))));
     assert_eq!(dial(collector.address, Arc::new(config)).await.unwrap_err(), by_collector("DecryptError"));
     collector.stop().await;
 }
@@ -161,17 +163,6 @@ async fn with_names_that_our_authority_would_never_write() {
 
 #[tokio::test]
 async fn with_a_key_of_another_algorithm() {
-    #[derive(Debug)]
-    struct Own(Arc<CertifiedKey>);
-    impl ResolvesClientCert for Own {
-        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-            Some(Arc::clone(&self.0))
-        }
-        fn has_certs(&self) -> bool {
-            true
-        }
-    }
-
     let authority = authority("acme");
     let collector = Collector::main(&authority);
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
@@ -188,7 +179,7 @@ async fn with_a_key_of_another_algorithm() {
     let der = rustls::pki_types::PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
     let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
     let mut config = (*tls::client(authority.certificate(), None, expected()).unwrap()).clone();
-    config.client_auth_cert_resolver = Arc::new(Own(Arc::new(CertifiedKey::new(vec![leaf], key))));
+    config.client_auth_cert_resolver = Arc::new(Always(Arc::new(CertifiedKey::new(vec![leaf], key))));
     // The collector asks for P-256 only, so such a client has nothing to show.
     assert_eq!(
         dial(collector.address, Arc::new(config)).await.unwrap_err(),
