@@ -1,5 +1,5 @@
 //! The act that an entry records. It stands in the entry or in a file of the bundle; if in both, they are equal.
-//! Not here: what the act says and who signed it (`fold`).
+//! Not here: `fold` judges what the act says and who signed it.
 
 use evidence::entry::{ActDocument, ActLocation, ActObject, EntryType};
 

@@ -1,6 +1,6 @@
 //! The custody entries of the bundle: each proven in the checkpoint.
 //! Guarantee: each entry is in the tree of the verified head, and its file has the name that its number asks for.
-//! Not here: the place of an entry in its chain, the act that it records, and who signed that (`fold`).
+//! Not here: `fold` judges the place of an entry in its chain, the act that it records, and who signed that act.
 
 use std::collections::BTreeMap;
 
