@@ -109,7 +109,7 @@ impl ActNumber {
     fn accessed(self) -> PendingEntry {
         let chain = self.incident();
         let refs = vec![
-            ("object".to_owned(), Digest::of(&self.0.to_be_bytes()).to_string()),
+            ("object".to_owned(), format!("{}/manifest", Digest::of(&self.0.to_be_bytes()))),
             ("person".to_owned(), "ada".to_owned()),
         ];
         let act = own_act(EntryType::EvidenceAccessed, &chain, &refs);
